@@ -1,0 +1,69 @@
+# The commands of footpath's developers. `make serve` and `make test` do all of their own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: serve test lint types contracts pytest test-lowest lock bench bench-sustained bench-fill bench-find clean
+
+serve: .venv/installed
+	$(BIN)/footpath serve
+
+test: lint types contracts pytest
+
+lint: .venv/developing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/developing
+	$(BIN)/mypy
+
+contracts: .venv/developing
+	$(BIN)/lint-imports
+
+pytest: .venv/developing
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# The oldest versions that pyproject.toml allows.
+test-lowest: .venv/developing
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
+	.venv-lowest/bin/python -m pytest -q tests/unit tests/conformance
+
+bench: .venv/developing
+	$(BIN)/python -m bench.ingest
+
+bench-sustained: .venv/developing
+	$(BIN)/python -m bench.sustained
+
+FILLED ?= bench/filled
+bench-fill: .venv/developing
+	$(BIN)/python -m bench.fill --data $(FILLED)
+
+bench-find: .venv/developing
+	$(BIN)/python -m bench.find --data $(FILLED)
+
+# Bring the lock file up to date with pyproject.toml.
+lock: .venv/developing
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
+		--python-version 3.11 --group dev --group bench -o requirements-dev.txt
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "footpath needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv \
+		|| { echo "this Python cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/installed: .venv/made pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/developing: .venv/made pyproject.toml requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@ .venv/installed
+
+clean:
+	rm -rf .venv .venv-lowest build dist .coverage* .mypy_cache .ruff_cache .hypothesis

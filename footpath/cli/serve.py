@@ -1,0 +1,26 @@
+"""`footpath serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from footpath.config import SETTINGS, read_settings
+
+
+def serve(
+    data: Annotated[Path | None, Option(help=SETTINGS["data"])] = None,
+    host: Annotated[str | None, Option(help=SETTINGS["host"])] = None,
+    port: Annotated[int | None, Option(help=SETTINGS["port"])] = None,
+    workers: Annotated[int | None, Option(help=SETTINGS["workers"])] = None,
+    config: Annotated[Path | None, Option(help="a TOML file with any of the settings of docs/SETTINGS.md")] = None,
+    log: Annotated[str | None, Option(help=SETTINGS["log"])] = None,
+) -> None:
+    """Take actions in over HTTP, keep them, and answer questions about them.
+
+    Example: footpath serve --data ./data --port 8000
+    """
+    from footpath import service
+
+    flags = {"data": data, "host": host, "port": port, "workers": workers, "log": log}
+    service.serve(read_settings(flags, file=config))

@@ -1,0 +1,139 @@
+"""Settings: what they are, their defaults with reasons, and the one reader of flags, environment and file.
+
+A setting is taken from the command's flag, else from `FOOTPATH_<NAME>` in the environment, else from the TOML file
+that `--config` or `FOOTPATH_CONFIG` names, else from its default. `SETTINGS` lists them all with their doc lines.
+"""
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from footpath.errors import BadSetting
+
+MAX_COUNT = 1_000_000_000_000  # of actions or bytes: more than one machine holds
+MAX_DURATION = 1_000_000_000  # seconds or hours: more than anyone waits, and as microseconds still 64 bits
+_MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE | re.ASCII)  # what DuckDB understands
+
+
+def _setting(default: object, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, frozen."""
+
+    data: Path = _setting(Path("data"), "the data folder; it is made when it does not exist")
+    host: str = _setting("127.0.0.1", "the address to listen on; only loopback, as there are no keys yet")
+    port: int = _setting(8000, "the port to listen on; 0 picks a free one")
+    workers: int = _setting(1, "server processes; one core's worth of requests each, they share the journal")
+    flush_seconds: float = _setting(
+        8.0, "flush when the oldest journal row is this old: with the flush itself under 10 s"
+    )
+    flush_actions: int = _setting(150_000, "flush when the journal holds this many actions, before it holds 200,000")
+    part_actions: int = _setting(
+        65_536, "actions in a part that a merge writes: 1 MB, opened in a third of a millisecond"
+    )
+    journal_actions: int = _setting(20_000_000, "actions the journal may hold before writes get 503: 2 GB or so")
+    waiting_bytes: int = _setting(64 << 20, "bytes of requests that may wait for a commit before writes get 503")
+    idempotency_hours: float = _setting(48.0, "how long an Idempotency-Key is remembered")
+    read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
+    readers: int = _setting(4, "reads answered at once in a process; further ones wait")
+    stalled_seconds: float = _setting(30.0, "how long a client may take nothing of its answer before it is cut off")
+    read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
+    keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
+    log: str = _setting("auto", "how to log: json, text, or auto (text on a terminal)")
+
+
+SETTINGS = {item.name: str(item.metadata["doc"]) for item in fields(Settings)}
+"""Every setting's name and doc line."""
+
+
+def read_settings(
+    flags: Mapping[str, object], environment: Mapping[str, str] = os.environ, file: Path | None = None
+) -> Settings:
+    """Put the settings together.
+
+    Args:
+        flags: values given on the command line; None means not given.
+        environment: where `FOOTPATH_*` is looked up.
+        file: a TOML file with settings as top-level keys.
+
+    Raises:
+        BadSetting: a name is not known or a value does not fit; the message names where it came from.
+    """
+    found: dict[str, tuple[object, str]] = {}
+    if file is None and environment.get("FOOTPATH_CONFIG"):
+        file = Path(environment["FOOTPATH_CONFIG"])
+    if file is not None:
+        found |= {name: (value, f"{name} in {file}") for name, value in _read_file(file).items()}
+    for name in SETTINGS:
+        variable = f"FOOTPATH_{name.upper()}"
+        if variable in environment:
+            found[name] = (environment[variable], variable)
+    found |= {name: (value, f"--{name.replace('_', '-')}") for name, value in flags.items() if value is not None}
+    unknown = sorted(found.keys() - SETTINGS.keys())
+    if unknown:
+        raise BadSetting(f"{found[unknown[0]][1]}: there is no such setting; known are {', '.join(SETTINGS)}")
+    settings = Settings(**{name: _convert(name, value, source) for name, (value, source) in found.items()})
+    for name, (value, source) in found.items():
+        if name in _RULES and not _RULES[name][0](getattr(settings, name)):
+            raise BadSetting(f"{source} is {str(value)!r}; {_RULES[name][1]}")
+    return settings
+
+
+def _read_file(file: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"cannot read the settings file {file}: {error}") from error
+
+
+def _convert(name: str, value: object, source: str) -> Any:
+    wanted = next(item.type for item in fields(Settings) if item.name == name)
+    if not str(value):
+        raise BadSetting(f"{source} is ''; give it a value, or leave it out: {SETTINGS[name]}")
+    try:
+        if wanted is Path:
+            return Path(str(value))
+        if wanted is str:
+            return str(value)
+        number = float(str(value))
+        if wanted is int and number != int(number):
+            raise ValueError
+        return int(number) if wanted is int else number
+    except (ValueError, OverflowError) as error:
+        raise BadSetting(f"{source} is {str(value)!r}; {name} must be a number: {SETTINGS[name]}") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_Rule = tuple[Callable[[Any], object], str]
+_COUNT: _Rule = (lambda value: 1 <= value <= MAX_COUNT, f"it must be between 1 and {MAX_COUNT:,}")
+_DURATION: _Rule = (lambda value: 0 < value <= MAX_DURATION, f"it must be more than 0 and at most {MAX_DURATION:,}")
+_IS_MEMORY: _Rule = (_MEMORY.fullmatch, "it must be a number with a unit, like 256MB or 1.5GB")
+_RULES: dict[str, _Rule] = {
+    **dict.fromkeys(("workers", "readers", "flush_actions", "part_actions"), _COUNT),
+    **dict.fromkeys(("journal_actions", "waiting_bytes"), _COUNT),
+    **dict.fromkeys(("flush_seconds", "idempotency_hours", "read_seconds", "stalled_seconds"), _DURATION),
+    **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
+    "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),
+    "log": (lambda value: value in {"auto", "json", "text"}, "it must be auto, json or text"),
+    "host": (
+        is_loopback,
+        "others can reach it, and there are no keys yet: listen on 127.0.0.1, behind a proxy that asks for a password",
+    ),
+}

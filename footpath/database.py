@@ -1,0 +1,193 @@
+"""The one SQLite file of a data folder: how it is opened, its tables, and the state that orders everything.
+
+Journal, catalog and idempotency answers live in one file so that one transaction can change them together: a flush
+adds parts and moves `state.flushed` at once, so no action is ever in both or in neither.
+
+`state.seq` is the highest seq ever given; `state.flushed` the highest seq that is in parts. Journal rows up to it are
+dead: no reader sees them, and the keeper deletes them in small steps, so that the flush's own commit stays short.
+Seqs are given inside the write transaction, so the order of seq is the order of commit, and the journal rows above
+`flushed` are always a complete suffix. `state.run` is the highest number ever given to a run.
+
+SQLite comes with apsw: Debian 12's own 3.40.1 has the WAL-reset bug that 3.51.3 mended
+(sqlite.org/wal.html#walresetbug).
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from footpath.errors import FolderUnusable, SchemaUnknown
+
+FILE_NAME = "footpath.db"
+APPLICATION_ID = 0x66_6F_6F_74  # "foot"
+SCHEMA_VERSION = 1
+BUSY_MILLISECONDS = 5_000  # as long as a commit on a slow disk may hold the lock before another gives up
+CHECKPOINT_PAGES = 8_000  # 32 MB of WAL: a checkpoint's fsyncs every few seconds at full load, not several a second
+
+_SCHEMA = f"""
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL,
+    flushed INTEGER NOT NULL,
+    run INTEGER NOT NULL
+);
+INSERT INTO state VALUES (1, 0, 0, 0);
+CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY,    -- of the first action of the batch
+    user_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    time_min INTEGER NOT NULL,  -- microseconds since 1970 UTC, as all times here
+    time_max INTEGER NOT NULL,
+    types INTEGER NOT NULL,     -- sum of bits: 1 CLICK, 2 VIEW, 4 NAVIGATE
+    received_at INTEGER NOT NULL,
+    actions BLOB NOT NULL       -- JSON array, or zstd of one
+);
+CREATE TABLE parts (
+    id TEXT PRIMARY KEY,
+    run INTEGER NOT NULL,
+    user_min TEXT NOT NULL,
+    user_max TEXT NOT NULL,
+    time_min INTEGER NOT NULL,
+    time_max INTEGER NOT NULL,
+    seq_min INTEGER NOT NULL,
+    seq_max INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    removed_at INTEGER          -- set when a merge replaced it; its file goes after a grace period
+) WITHOUT ROWID;
+CREATE INDEX parts_by_user ON parts (user_min, user_max) WHERE removed_at IS NULL;
+CREATE TABLE idempotency (
+    key TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,       -- sha256 of the body
+    answer BLOB NOT NULL,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (at);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder and its database where they do not exist, and refuse those that are not ours to write.
+
+    Raises:
+        FolderUnusable: the folder cannot be made, read or written.
+        SchemaUnknown: the file is another program's, or a newer footpath's.
+    """
+    if os.name != "nt" and "\\" in str(folder) and set(str(folder)) & set("*?["):
+        raise FolderUnusable(
+            f"the path {folder} has a backslash together with *, ? or [, which DuckDB cannot read:"
+            " choose another folder with --data"
+        )
+    try:
+        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-probe"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise FolderUnusable(f"cannot write in the data folder {folder}: {error.strerror or error}") from error
+    try:
+        connection = _open(folder, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    except apsw.Error as error:
+        raise _unusable(folder, error) from error
+    with contextlib.closing(connection):
+        try:
+            with write(connection):
+                (version,) = one(connection, "PRAGMA user_version")
+                (tables,) = one(connection, "SELECT count(*) FROM sqlite_schema")
+                if version == 0 and tables == 0:
+                    connection.execute(_SCHEMA)
+            _refuse_unknown(connection, folder)
+            _set_up(connection)
+        except apsw.Error as error:
+            raise _unusable(folder, error) from error
+
+
+def connect(folder: Path, *, readonly: bool = False) -> apsw.Connection:
+    """Open the database of a folder that `prepare` has seen.
+
+    Raises:
+        FolderUnusable: there is no database, or it cannot be opened.
+        SchemaUnknown: the file is another program's, or a newer footpath's.
+    """
+    if not (folder / FILE_NAME).exists():
+        raise FolderUnusable(f"{folder} is not a footpath data folder: it holds no {FILE_NAME}")
+    try:
+        connection = _open(folder, apsw.SQLITE_OPEN_READWRITE)
+        _refuse_unknown(connection, folder)
+        _set_up(connection)
+        if readonly:
+            connection.execute("PRAGMA query_only = ON")
+    except apsw.Error as error:
+        raise _unusable(folder, error) from error
+    return connection
+
+
+def _open(folder: Path, flags: int) -> apsw.Connection:
+    connection = apsw.Connection(str(folder / FILE_NAME), flags=flags)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    return connection
+
+
+def _set_up(connection: apsw.Connection) -> None:
+    """Make a connection durable; only once the database is known to be ours, for it writes the journal mode."""
+    connection.execute(
+        f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
+        "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864"
+    )
+
+
+def _refuse_unknown(connection: apsw.Connection, folder: Path) -> None:
+    (application,) = one(connection, "PRAGMA application_id")
+    (version,) = one(connection, "PRAGMA user_version")
+    if application != APPLICATION_ID:
+        raise SchemaUnknown(f"{folder / FILE_NAME} is not footpath's: choose another folder with --data")
+    if version > SCHEMA_VERSION:
+        raise SchemaUnknown(
+            f"{folder} was written by a newer footpath (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "upgrade with pip install --upgrade footpath"
+        )
+
+
+def _unusable(folder: Path, error: apsw.Error) -> FolderUnusable | SchemaUnknown:
+    if isinstance(error, apsw.NotADBError):
+        return SchemaUnknown(f"{folder / FILE_NAME} is not a SQLite database: choose another folder with --data")
+    return FolderUnusable(f"cannot open the database in {folder}: {error}")
+
+
+def one(connection: apsw.Connection, sql: str, bindings: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    """The single row that a statement gives."""
+    row: tuple[Any, ...] | None = next(iter(connection.execute(sql, bindings)), None)
+    if row is None:
+        raise LookupError(f"no row from {sql}")
+    return row
+
+
+@contextlib.contextmanager
+def write(connection: apsw.Connection) -> Iterator[None]:
+    """A write transaction: durable when the block is left, undone when it raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def snapshot(connection: apsw.Connection) -> Iterator[None]:
+    """A read transaction: every statement in the block sees the same state."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")

@@ -1,0 +1,196 @@
+"""The embedded find: one SQLite snapshot gives the hot rows and the live parts, one DuckDB statement reads both.
+
+A large answer is read in windows (see `windows`): each is one statement over the parts that it touches. The parts of a
+snapshot stay on disk for longer than a read may take, so a flush or merge in the meantime changes nothing.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import apsw
+import duckdb
+from msgspec import structs
+
+from footpath import database
+from footpath.errors import OperatorError, ReadFailed
+from footpath.find import sql, text, windows
+from footpath.find.base import Shape, Snapshot
+from footpath.find.view import View, failures
+from footpath.journal.index import UserIndex
+from footpath.query import Query
+from footpath.store import parquet
+from footpath.store.base import Part, touching
+
+WINDOW_ROWS = 1_000_000  # rows that may be sorted at once: 150 MB
+OPTIMIZERS = frozenset(
+    (
+        *("expression_rewriter", "filter_pushdown", "unused_columns", "column_lifetime", "row_group_pruner"),
+        *("top_n", "limit_pushdown", "late_materialization", "compressed_materialization"),
+    )
+)
+"""What the statements here profit from; the other forty steps cost a third of the time of a short read."""
+
+LOOKUP_ROWS = 50_000  # of one user or session that are put in order and into text in Python: 30 MB
+
+
+class DuckdbFind:
+    """A Find over a data folder. Any thread may use it; each read has a cursor of its own."""
+
+    def __init__(self, folder: Path, *, memory: str, read_seconds: float) -> None:
+        """Open a folder that `database.prepare` has seen, for reads that spill when over `memory` (like 256MB)."""
+        self.folder = folder
+        self.read_seconds = read_seconds
+        self._stack = ExitStack()
+        self._engine = self._stack.enter_context(parquet.engine(folder, memory=memory, optimizers=OPTIMIZERS))
+        self.index = UserIndex()
+        self._idle: list[apsw.Connection] = []
+        self._lock = threading.Lock()
+
+    def rows(self, query: Query, shape: Shape) -> Snapshot:
+        """See `Find.rows`."""
+        view = self._view(query)
+        return Snapshot(view.last_seq, self._chunks(view, query, shape))
+
+    def columns(self, query: Query) -> Iterator[duckdb.DuckDBPyRelation]:
+        """See `Find.columns`."""
+        view = self._view(query)
+        with contextlib.closing(view.cursor):
+            view.keep_hot()
+            for part, parts in self._time_windows(view, query):
+                source, bindings = view.source(parts)
+                where, values = sql.condition(part)
+                text = (
+                    f"SELECT {parquet.COLUMNS} FROM ({source or _NOTHING}) WHERE {where} ORDER BY {sql.in_time(query)}"
+                )
+                with failures():
+                    yield view.cursor.sql(text, params=bindings | values)
+
+    def close(self) -> None:
+        """Close everything; reads that go on fail."""
+        self._stack.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[apsw.Connection]:
+        """A connection for one snapshot, out of those that are idle."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = database.connect(self.folder, readonly=True)
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._idle.append(connection)
+
+    def _view(self, query: Query) -> View:
+        try:
+            with self.database() as connection:
+                cursor = self._engine.cursor()
+                return View(self.folder, connection, cursor, query, index=self.index, read_seconds=self.read_seconds)
+        except (apsw.Error, OperatorError) as error:
+            raise ReadFailed(f"the journal and the catalog could not be read: {error}") from error
+
+    def _chunks(self, view: View, query: Query, shape: Shape) -> Iterator[list[tuple[Any, ...]]]:
+        with contextlib.closing(view.cursor):
+            found = None if _is_large(query) else self._lookup(view, query, shape)
+            if found is not None:
+                yield found
+            elif query.limit is not None:
+                yield from self._in_time(view, query, f"{sql.SELECT[shape]}, epoch_us(time), seq")
+            elif shape is Shape.PATHS:
+                yield from self._by_user(view, query)
+            else:
+                yield from self._in_time(view, query, sql.SELECT[shape])
+
+    @staticmethod
+    def _lookup(view: View, query: Query, shape: Shape) -> list[tuple[Any, ...]] | None:
+        """The whole answer for one user or session in one statement; None if it is too long for that."""
+        more = "" if query.limit is None else f" LIMIT {query.limit}"
+        if not view.execute(text.COLUMNS, sql.in_time(query) + more, sql.condition(query), view.parts):
+            return []
+        with failures():
+            found = view.cursor.fetchmany(LOOKUP_ROWS + 1)
+        if len(found) > LOOKUP_ROWS:
+            return None
+        write = text.SHAPE[shape]
+        if query.limit is not None:
+            return [(*write(row), row[2], row[7]) for row in found]
+        return [write(row) for row in (text.by_session(found, query.order) if shape is Shape.PATHS else found)]
+
+    @staticmethod
+    def _by_user(view: View, query: Query) -> Iterator[list[tuple[Any, ...]]]:
+        ranges = list(windows.by_user(view.parts, WINDOW_ROWS)) if _is_large(query) else [(None, None)]
+        if len(ranges) > 1:
+            view.keep_hot()
+        for low, high in ranges:
+            parts = touching(view.parts, low, high)
+            if view.execute(sql.SELECT[Shape.PATHS], sql.by_session(query), sql.condition(query, low, high), parts):
+                yield from view.fetch()
+
+    def _in_time(self, view: View, query: Query, select: str) -> Iterator[list[tuple[Any, ...]]]:
+        left = query.limit
+        for window, parts in self._time_windows(view, query):
+            more = "" if left is None else f" LIMIT {left}"
+            if not view.execute(select, sql.in_time(query) + more, sql.condition(window), parts):
+                continue
+            for rows in view.fetch():
+                yield rows
+                if left is not None:
+                    left -= len(rows)
+            if left == 0:
+                return
+
+    @staticmethod
+    def _time_windows(view: View, query: Query) -> Iterator[tuple[Query, list[Part]]]:
+        """The query cut into windows of time in its order, each with the parts that it touches."""
+        ranges: list[windows.Range] = [(None, None)]
+        if _is_large(query):
+            ranges = windows.by_time(view.parts, WINDOW_ROWS, query.time_from, query.time_to)
+        if len(ranges) > 1:
+            view.keep_hot()
+        for low, high in ranges if query.order == "asc" else reversed(ranges):
+            window = query
+            if low is not None:
+                window = structs.replace(window, time_from=max(low, query.time_from or low))
+            if high is not None:
+                window = structs.replace(
+                    window, time_to=min(high - 1, high - 1 if query.time_to is None else query.time_to)
+                )
+            if query.after is not None and _is_over(window, query):
+                continue
+            yield (
+                window,
+                [
+                    part
+                    for part in view.parts
+                    if (window.time_from is None or part.time_max >= window.time_from)
+                    and (window.time_to is None or part.time_min <= window.time_to)
+                ],
+            )
+
+
+_NOTHING = (
+    "SELECT NULL::VARCHAR AS user_id, NULL::VARCHAR AS session_id, NULL::TIMESTAMP AS time,"
+    " NULL::SMALLINT AS utc_offset, NULL::VARCHAR AS type, NULL::VARCHAR AS properties, NULL::VARCHAR AS id,"
+    " NULL::BIGINT AS seq, NULL::TIMESTAMP AS received_at WHERE false"
+)
+
+
+def _is_large(query: Query) -> bool:
+    """Whether the answer may be too large to sort at once: what one user or one session did is not."""
+    return query.user_id is None and query.session_id is None
+
+
+def _is_over(window: Query, query: Query) -> bool:
+    """Whether a window lies wholly before the position that a page goes on from."""
+    if query.after is None:
+        return False
+    if query.order == "asc":
+        return window.time_to is not None and window.time_to < query.after.time
+    return window.time_from is not None and window.time_from > query.after.time

@@ -1,0 +1,244 @@
+"""The embedded journal: rows in SQLite, durable by group commit.
+
+append   An append waits in memory. One thread commits all that waits in one transaction (synchronous=FULL), and while
+         it does, the next group gathers: the slower the disk, the larger the groups. That makes the rate independent
+         of the time of an fsync.
+row      One a batch, not one an action; its actions as JSON, or zstd of it when over `COMPRESS_FROM` bytes.
+seq      Given in the transaction: a row's key is the seq of its first action, and `state.seq` moves with it.
+failure  After a failed write or fsync every append of the group fails and the handle is closed: Linux marks pages clean
+         that it could not write, so trying again on the same handle would say yes to what is not on disk. Appends are
+         refused until a new connection has copied the log into the database and emptied it, which writes anew every
+         page that the failed fsync may have dropped, and has committed a write.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import structlog
+import zstandard
+
+from footpath import database
+from footpath.action import Entry
+from footpath.errors import FootpathError, JournalFailed, JournalFull, KeyReused
+from footpath.journal.base import Once
+
+COMPRESS_FROM = 1024  # bytes: zstd level 1 then saves more in SQLite's writes than it costs
+REOPEN_SECONDS = 1.0  # between tries to mend a failed journal: a full disk is noticed as free within a second or two
+
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERTS = [(rows, f"INSERT INTO journal VALUES {', '.join([_ROW] * rows)}") for rows in (128, 64, 32, 16, 8, 4, 2, 1)]
+"""Every statement gives the interpreter's lock away and waits for it again, so many rows go into one."""
+
+_log = structlog.get_logger()
+
+
+class _Waiting(NamedTuple):
+    entries: Sequence[Entry]
+    once: Once | None
+    size: int
+    done: asyncio.Future[bytes | None]
+
+
+_Outcome = bytes | FootpathError | None
+
+
+class SqliteJournal:
+    """A Journal over the database of a data folder. Belongs to the event loop that it is first used in."""
+
+    def __init__(self, folder: Path, *, max_actions: int, max_waiting_bytes: int) -> None:
+        """Open the journal.
+
+        Args:
+            folder: a folder that `database.prepare` has seen.
+            max_actions: that may be in the journal before appends get JournalFull.
+            max_waiting_bytes: of actions that may wait in memory for their commit before appends get JournalFull.
+        """
+        self._folder = folder
+        self._max_actions = max_actions
+        self._max_waiting_bytes = max_waiting_bytes
+        self._connection: apsw.Connection | None = database.connect(folder)
+        self._compress = zstandard.ZstdCompressor(level=1).compress
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._started = False
+        self._committing: asyncio.Future[list[_Outcome]] | None = None
+        self._mending: asyncio.Task[None] | None = None
+        self._trouble: str | None = None
+
+    def append(self, entries: Sequence[Entry], once: Once | None = None) -> asyncio.Future[bytes | None]:
+        """See `Journal.append`."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[bytes | None] = loop.create_future()
+        if self._trouble is not None:
+            done.set_exception(JournalFailed(f"the journal cannot be written just now: {self._trouble}"))
+        elif not entries and once is None:
+            done.set_result(None)
+        elif self._waiting_bytes > self._max_waiting_bytes:
+            done.set_exception(JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment"))
+        else:
+            size = sum([len(entry.actions) for entry in entries])
+            self._waiting_bytes += size
+            self._waiting.append(_Waiting(entries, once, size, done))
+            if not self._started:
+                self._started = True
+                loop.call_soon(self._start)  # so that all requests that came in the same moment are in the group
+        return done
+
+    def trouble(self) -> str | None:
+        """See `Journal.trouble`."""
+        return self._trouble
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        while self._started:
+            if self._committing is not None:
+                await asyncio.wait([self._committing])
+            await asyncio.sleep(0)
+        if self._mending is not None:
+            self._mending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._mending
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown()
+
+    def _start(self) -> None:
+        group = self._waiting
+        self._waiting = []
+        committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, group)
+        self._committing = committing
+        committing.add_done_callback(lambda finished: self._finish(group, finished))
+
+    def _finish(self, group: list[_Waiting], finished: asyncio.Future[list[_Outcome]]) -> None:
+        self._committing = None
+        self._waiting_bytes -= sum([item.size for item in group])
+        error = finished.exception()
+        outcomes: Iterable[_Outcome]
+        if error is None:
+            outcomes = finished.result()
+        elif isinstance(error, FootpathError):
+            outcomes = [error] * len(group)
+        else:
+            outcomes = [self._fail(error)] * len(group)
+        for item, outcome in zip(group, outcomes, strict=True):
+            if item.done.done():
+                continue  # whoever waited has gone
+            if isinstance(outcome, FootpathError):
+                item.done.set_exception(outcome)
+            else:
+                item.done.set_result(outcome)
+        self._started = bool(self._waiting)
+        if self._started:
+            self._start()
+
+    def _fail(self, error: BaseException) -> JournalFailed:
+        if isinstance(error, apsw.BusyError):
+            return JournalFailed("the journal is locked by another process; send again in a moment")
+        self._trouble = f"{type(error).__name__}: {error}"
+        _log.error("journal failed", error=self._trouble, folder=str(self._folder))
+        for item in self._waiting:
+            if not item.done.done():
+                item.done.set_exception(JournalFailed(f"the journal cannot be written just now: {self._trouble}"))
+        self._waiting_bytes -= sum([item.size for item in self._waiting])
+        self._waiting = []
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.get_running_loop().create_task(self._mend())
+        return JournalFailed(f"the journal could not be written: {self._trouble}")
+
+    async def _mend(self) -> None:
+        while True:
+            await asyncio.sleep(REOPEN_SECONDS)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._reopen)
+            except (apsw.Error, OSError, FootpathError) as error:
+                self._trouble = f"{type(error).__name__}: {error}"
+                _log.warning("journal still failing", error=self._trouble)
+            else:
+                self._trouble = None
+                _log.info("journal mended", folder=str(self._folder))
+                return
+
+    # The rest runs in the journal's thread.
+
+    def _commit(self, group: list[_Waiting]) -> list[_Outcome]:
+        """Make a group durable in one transaction; an outcome for each of it."""
+        connection = self._connection
+        if connection is None:
+            raise JournalFailed("the journal is closed")
+        compress = self._compress
+        packed = [
+            [entry.actions if len(entry.actions) < COMPRESS_FROM else compress(entry.actions) for entry in item.entries]
+            for item in group
+        ]
+        now = time.time_ns() // 1000
+        outcomes: list[_Outcome] = [None] * len(group)
+        kept: list[tuple[Entry, bytes]] = []
+        with database.write(connection):
+            for place, (item, blobs) in enumerate(zip(group, packed, strict=True)):
+                if item.once is not None:
+                    outcomes[place] = self._remember(connection, item.once, now)
+                if outcomes[place] is None:
+                    kept += zip(item.entries, blobs, strict=True)
+            number = sum([entry.number for entry, _ in kept])
+            seq, flushed = database.one(
+                connection, "UPDATE state SET seq = seq + ? RETURNING seq - ?1 + 1, flushed", (number,)
+            )
+            if seq - flushed > self._max_actions:
+                raise JournalFull(
+                    f"the journal holds {seq - flushed} actions that are not in parts yet; send again in a while"
+                )
+            values: list[object] = []
+            for entry, blob in kept:
+                user, session, number, time_min, time_max, types, _ = entry
+                values += (seq, user, session, number, time_min, time_max, types, now, blob)
+                seq += number
+            _insert(connection, values)
+        return outcomes
+
+    @staticmethod
+    def _remember(connection: apsw.Connection, once: Once, now: int) -> bytes | KeyReused | None:
+        """Note the key as used; if it was used before, what to answer instead of appending."""
+        found = next(
+            iter(connection.execute("SELECT digest, answer FROM idempotency WHERE key = ?", (once.key,))), None
+        )
+        if found is None:
+            connection.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", (*once, now))
+            return None
+        digest, answer = found
+        if digest != once.digest:
+            return KeyReused("this Idempotency-Key was used before with another body; use a new key for a new request")
+        return bytes(answer)
+
+    def _reopen(self) -> None:
+        self._disconnect()
+        connection = database.connect(self._folder)
+        try:
+            busy, _, _ = database.one(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            if busy:
+                raise JournalFailed("the log is in use and cannot be emptied yet")
+            with database.write(connection):
+                connection.execute("UPDATE state SET seq = seq")
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _insert(connection: apsw.Connection, values: list[object]) -> None:
+    """Insert rows of nine values each, in as few statements as there are bits in their number."""
+    start = 0
+    for rows, statement in _INSERTS:
+        while len(values) - start >= rows * 9:
+            connection.execute(statement, values[start : start + rows * 9])
+            start += rows * 9

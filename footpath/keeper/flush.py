@@ -1,0 +1,57 @@
+"""Flush: the oldest hot rows become a run of one part.
+
+The steps, each safe to crash after: the part is written under a temporary name, synced, renamed, its folder synced; one
+transaction adds it to the catalog and moves `state.flushed`; the dead journal rows are deleted in small steps.
+"""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import duckdb
+
+from footpath import database
+from footpath.journal import hot
+from footpath.store import parquet
+from footpath.store.local import LocalStore
+
+
+class Due(NamedTuple):
+    """What waits to be flushed: hot `actions`, and the `age` of the oldest in seconds (0 if none)."""
+
+    actions: int
+    age: float
+
+
+def due(connection: apsw.Connection) -> Due:
+    """Look at the journal. Costs two look-ups by key."""
+    with database.snapshot(connection):
+        seq, flushed = database.one(connection, "SELECT seq, flushed FROM state")
+        (oldest,) = database.one(
+            connection,
+            "SELECT (SELECT received_at FROM journal WHERE seq > ? ORDER BY seq LIMIT 1)",
+            (flushed,),
+        )
+    return Due(seq - flushed, 0.0 if oldest is None else max(0.0, time.time() - oldest / 1_000_000))
+
+
+def flush(connection: apsw.Connection, engine: duckdb.DuckDBPyConnection, store: LocalStore, max_actions: int) -> int:
+    """Flush up to `max_actions` actions (a batch is never split, so it may be a little more); how many it flushed."""
+    with database.snapshot(connection):
+        rows, last = hot.oldest(connection, max_actions)
+    if not rows.seqs:
+        return 0
+    folder: Path = store.parts_folder
+    part = parquet.write_part(
+        engine, folder, store.next_run(), f"SELECT {parquet.COLUMNS} FROM ({parquet.HOT})", parquet.bind(rows)
+    )
+    try:
+        parquet.sync_folder(folder)
+    except OSError:  # the next try writes another
+        if part is not None:
+            store.path(part).unlink()
+        raise
+    store.add([] if part is None else [part], last)
+    store.trim()
+    return 0 if part is None else part.rows

@@ -1,0 +1,131 @@
+"""Merge: several runs become one larger run, so that a path is read from a few files, however much is stored.
+
+plan     Size-tiered: a run's tier is the power of `FANOUT` that its rows reach, counted in full parts; `FANOUT` runs of
+         one tier are merged. So the runs are at most (FANOUT - 1) a tier, and the tiers grow with the logarithm of the
+         data; an action is rewritten about once a tier. While little comes in, runs are merged further, down to
+         `QUIET_RUNS`, from the smallest up, as far as a budget of rows a second allows.
+windows  A merge goes through its runs by ranges of user_id, each about one part large, cut at row-group boundaries:
+         memory is that of sorting one part, however large the runs, and the new parts do not overlap. Large actions
+         count as several, so that `WINDOW_BYTES` are sorted at once; what one user did is never divided.
+steps    `merge` is a generator that pauses after each part, so that a smaller merge that falls due in the
+         middle of a long one goes first.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import duckdb
+
+from footpath.store import parquet
+from footpath.store.base import Part, touching
+from footpath.store.local import LocalStore
+
+FANOUT = 8  # at 4, an action is rewritten half as often again; runs are fewer, but see QUIET_RUNS
+QUIET_RUNS = 3
+WINDOW_BYTES = 32 << 20  # of a part before compression: DuckDB needs over 366 MB to sort 64 MB of the largest actions
+
+Run = list[Part]
+
+
+def runs_of(parts: Sequence[Part]) -> list[Run]:
+    """Parts grouped by run, in the order of their run numbers."""
+    return [
+        list(group)
+        for _, group in groupby(sorted(parts, key=lambda part: (part.run, part.user_min)), key=lambda part: part.run)
+    ]
+
+
+def rows_of(runs: Sequence[Run]) -> int:
+    """How many rows some runs hold."""
+    return sum(part.rows for run in runs for part in run)
+
+
+def tier(rows: int, part_actions: int) -> int:
+    """The tier of a run: 0 below one full part, then one more for each factor of `FANOUT`."""
+    size = 0
+    while rows >= part_actions * FANOUT**size:
+        size += 1
+    return size
+
+
+def plan(runs: Sequence[Run], part_actions: int) -> list[Run]:
+    """The runs that must be merged next: all of the lowest tier that holds `FANOUT` or more. Empty if none must."""
+    by_tier: dict[int, list[Run]] = {}
+    for run in runs:
+        by_tier.setdefault(tier(rows_of([run]), part_actions), []).append(run)
+    full = sorted(size for size, members in by_tier.items() if len(members) >= FANOUT)
+    return by_tier[full[0]] if full else []
+
+
+def plan_quiet(runs: Sequence[Run], budget: float) -> list[Run]:
+    """The runs that may be merged while little comes in: the smallest, so that `QUIET_RUNS` remain, within budget."""
+    if len(runs) <= QUIET_RUNS:
+        return []
+    smallest = sorted(runs, key=lambda run: rows_of([run]))[: len(runs) - QUIET_RUNS + 1]
+    return smallest if rows_of(smallest) <= budget else []
+
+
+def merge(
+    engine: duckdb.DuckDBPyConnection, store: LocalStore, runs: Sequence[Run], part_actions: int
+) -> Iterator[int]:
+    """Merge some runs into one, yielding the rows of each part as it is written; it counts once the iterator ends."""
+    old = [part for run in runs for part in run]
+    number = store.next_run()
+    starts = parquet.row_group_starts(engine, [store.path(part) for part in old], WINDOW_BYTES / part_actions)
+    new: list[Part] = []
+    try:
+        for low, high in windows(starts, part_actions):
+            part = _merge_window(engine, store, old, number, low, high)
+            if part is not None:
+                new.append(part)
+                yield part.rows
+        if sum(part.rows for part in new) != rows_of(runs):
+            raise RuntimeError(
+                f"a merge of {rows_of(runs)} rows gave {sum(part.rows for part in new)}; nothing was replaced"
+            )
+        parquet.sync_folder(store.parts_folder)
+    except Exception:  # the next try writes others, so on a full disk these would be in its way
+        for part in new:
+            store.path(part).unlink()
+        raise
+    store.replace(old, new)
+
+
+def _merge_window(
+    engine: duckdb.DuckDBPyConnection,
+    store: LocalStore,
+    old: Sequence[Part],
+    number: int,
+    low: str | None,
+    high: str | None,
+) -> Part | None:
+    inputs = touching(old, low, high)
+    if not inputs:
+        return None
+    bindings: dict[str, object] = {"files": [parquet.pattern(store.path(part)) for part in inputs]}
+    conditions = ["true"]
+    if low is not None:
+        conditions.append("user_id >= $low")
+        bindings["low"] = low
+    if high is not None:
+        conditions.append("user_id < $high")
+        bindings["high"] = high
+    select = f"{parquet.stored()} WHERE {' AND '.join(conditions)}"
+    return parquet.write_part(engine, store.parts_folder, number, select, bindings)
+
+
+def windows(starts: Sequence[tuple[str, int]], part_actions: int) -> Iterator[tuple[str | None, str | None]]:
+    """Ranges of user_id, from (inclusive) and to (exclusive), that together hold everything, each about one part large.
+
+    Args:
+        starts: smallest user_id and rows of every row group, by user_id.
+        part_actions: the rows that a range should hold.
+    """
+    low: str | None = None
+    held = 0
+    for user, rows in starts:
+        if held >= part_actions and user != (low or ""):
+            yield low, user
+            low, held = user, 0
+        held += rows
+    yield low, None

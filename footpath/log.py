@@ -1,0 +1,58 @@
+"""Logs: one JSON line an event for machines, a readable line on a terminal. Written to standard error.
+
+Control characters are escaped in both forms, so an id cannot forge a line or steer a terminal. Only a traceback in text
+spans lines; what its exceptions say is escaped too.
+"""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure(form: str = "auto") -> None:
+    """Set up the logs of this process, also those of libraries. `form` is json, text or auto (text on a terminal)."""
+    text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), repr_native_str=False)
+    renderer: structlog.typing.Processor = (
+        (lambda logger, name, event: console(logger, name, _printable(event)))
+        if text
+        else structlog.processors.JSONRenderer(ensure_ascii=True)
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
+
+
+def _printable(event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """An event with text in which whatever does not print is written as an escape."""
+    return {
+        name: "\n".join(_escape(line) for line in str(value).split("\n")) if name == "exception" else _value(value)
+        for name, value in event.items()
+    }
+
+
+def _value(value: object) -> object:
+    return value if value is None or isinstance(value, (bool, int, float)) else _escape(str(value))
+
+
+def _escape(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join([letter if letter.isprintable() else repr(letter)[1:-1] for letter in text])

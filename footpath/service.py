@@ -1,0 +1,225 @@
+"""The only place that picks fittings; starts and stops the processes of a server.
+
+One process serves (or `workers` of them, that uvicorn's supervisor starts and watches), and one child process is the
+keeper. The keeper's standard input is a pipe that only this process holds: it ends however this process ends.
+"""
+
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+
+import apsw
+import structlog
+import uvicorn
+from filelock import FileLock, Timeout
+from uvicorn.supervisors import Multiprocess
+
+from footpath import database, log
+from footpath.config import Settings, read_settings
+from footpath.errors import BadSetting, FolderInUse, FolderUnusable
+from footpath.find.duckdb import DuckdbFind
+from footpath.journal.sqlite import SqliteJournal
+from footpath.keeper.flush import due
+from footpath.web.app import App, Fittings
+from footpath.web.protocol import Protocol
+
+SETTINGS_VARIABLE = "FOOTPATH_SERVICE_SETTINGS"  # how a worker process learns the settings of the whole server
+BEHIND_SECONDS = 60.0  # a journal row this old says that the keeper does not keep up
+SWITCH_SECONDS = 0.0005  # the journal's thread gets the interpreter's lock back this soon when the event loop is busy
+GC_ALLOCATIONS = 50_000  # requests make no cycles; at Python's 700 the collector took 4 % of a one-action request
+KEEPER_RESTART_SECONDS = (0.2, 10.0)  # first wait and longest wait before a keeper that died is started again
+
+_log = structlog.get_logger()
+
+
+def create_app() -> App:
+    """The application of one server process; its settings come from the process that started it."""
+    settings = read_settings(json.loads(os.environ[SETTINGS_VARIABLE]), environment={})
+    log.configure(settings.log)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS)
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        threading.Thread(target=_end_with, args=(supervisor,), name="supervisor-watch", daemon=True).start()
+    return App(lambda stack: open_embedded(settings, stack), settings)
+
+
+def _end_with(supervisor: BaseProcess) -> None:
+    """Stop this worker when the process that started it is gone: nothing keeps its journal and the port is wanted."""
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def open_embedded(settings: Settings, stack: AsyncExitStack) -> Fittings:
+    """SQLite journal and DuckDB find over the data folder, closed when the stack is left."""
+    journal = SqliteJournal(
+        settings.data, max_actions=settings.journal_actions, max_waiting_bytes=settings.waiting_bytes
+    )
+    stack.push_async_callback(journal.close)
+    find = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)
+    stack.callback(find.close)
+
+    def ready() -> dict[str, str]:
+        wrong = {}
+        if (trouble := journal.trouble()) is not None:
+            wrong["journal"] = trouble
+        try:
+            with find.database() as connection:
+                age = due(connection).age
+        except apsw.Error as error:
+            wrong["database"] = f"{type(error).__name__}: {error}"
+        else:
+            if age > BEHIND_SECONDS:
+                wrong["keeper"] = f"the oldest action in the journal has waited {age:.0f} s to be put into a part"
+        return wrong
+
+    return Fittings(journal, find, ready)
+
+
+@contextmanager
+def hold(folder: Path, who: str, otherwise: str = "choose another folder with --data") -> Iterator[None]:
+    """Be the one footpath of a data folder.
+
+    Args:
+        folder: the data folder.
+        who: what to tell another that wants it.
+        otherwise: what can be done instead of stopping the one that holds it, for the message.
+
+    Raises:
+        FolderInUse: another is; the message says who.
+    """
+    lock = FileLock(folder / "footpath.lock")
+    note = folder / "holder.txt"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        holder = note.read_text(encoding="utf-8") if note.exists() else "another footpath"
+        raise FolderInUse(f"{folder} is held by {holder}: stop it, or {otherwise}") from error
+    except OSError as error:
+        raise FolderUnusable(f"cannot lock the data folder {folder}: {error.strerror or error}") from error
+    try:
+        note.write_text(f"{who}, process {os.getpid()}", encoding="utf-8")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def keeper(settings: Settings) -> Iterator[None]:
+    """Keep a keeper running beside this process: one that dies is started again."""
+    arguments = [sys.executable, "-m", "footpath.keeper", json.dumps(asdict(settings), default=str)]
+    stopping = threading.Event()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def watch() -> None:
+        shortest, longest = KEEPER_RESTART_SECONDS
+        wait = shortest
+        while not stopping.is_set():
+            started = time.monotonic()
+            process = subprocess.Popen(arguments, stdin=subprocess.PIPE)
+            running[:] = [process]
+            if stopping.is_set():
+                _end(process)
+            code = process.wait()
+            if stopping.is_set():
+                return
+            wait = shortest if time.monotonic() - started > longest else min(longest, wait * 2)
+            _log.error("the keeper ended; starting it again", code=code, wait_seconds=wait)
+            stopping.wait(wait)
+
+    thread = threading.Thread(target=watch, name="keeper-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for process in running:
+            _end(process)
+        thread.join()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Tell a keeper to stop, by ending its input."""
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        OperatorError: the folder or the address cannot be had.
+    """
+    log.configure(settings.log)
+    database.prepare(settings.data)
+    listening = _listen(settings)
+    port = listening.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{port}"
+    with listening, hold(settings.data, f"footpath serve on {url}"), keeper(settings):
+        os.environ[SETTINGS_VARIABLE] = json.dumps(asdict(settings), default=str)
+        config = uvicorn.Config(
+            "footpath.service:create_app",
+            factory=True,
+            workers=settings.workers,
+            http=Protocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=30,
+        )
+        server = uvicorn.Server(config)
+        with _ending_in_order(server):
+            _log.info("serving", url=url, data=str(settings.data), docs=f"{url}/docs")
+            if settings.workers == 1:
+                server.run(sockets=[listening])
+            else:
+                Multiprocess(config, sockets=[listening]).run()
+    if settings.workers == 1 and not server.started:
+        raise FolderUnusable("the server could not start; see the log above")
+    _log.info("stopped")
+
+
+@contextmanager
+def _ending_in_order(server: uvicorn.Server) -> Iterator[None]:
+    """Outlive the signal that stops uvicorn, which raises it once more when it is done: there is more to close."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        gc.unfreeze()  # what is frozen is not freed at exit, of which DuckDB complains in fifty lines
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        where = f"{settings.host} port {settings.port}"
+        raise BadSetting(f"cannot listen on {where}: {error.strerror or error}; choose another with --port") from error
+    listening.set_inheritable(True)
+    return listening

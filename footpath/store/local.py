@@ -1,0 +1,132 @@
+"""The embedded store: Parquet files in a folder, the catalog in the folder's SQLite database.
+
+A part that a merge replaced keeps its row, with `removed_at`, and its file for a grace period, so that reads that began
+before can finish; `purge` removes both. `sweep` removes the files that no row names: what a crash left between
+writing a part and committing it.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from footpath import database
+from footpath.store.base import Part
+
+_FIELDS = ", ".join(Part._fields)
+_LIVE = f"SELECT {_FIELDS} FROM parts WHERE removed_at IS NULL"
+_INSERT = f"INSERT INTO parts ({_FIELDS}) VALUES ({', '.join('?' * len(Part._fields))})"
+
+
+def matching(
+    connection: apsw.Connection, *, user_id: str | None = None, time_from: int | None = None, time_to: int | None = None
+) -> list[Part]:
+    """The live parts that may hold matching actions, out of an open transaction, by (user_min, run)."""
+    conditions = ""
+    bindings: list[str | int] = []
+    for condition, value in (
+        ("user_min <= ?", user_id),
+        ("user_max >= ?", user_id),
+        ("time_max >= ?", time_from),
+        ("time_min <= ?", time_to),
+    ):
+        if value is not None:
+            conditions += f" AND {condition}"
+            bindings.append(value)
+    return [Part(*row) for row in connection.execute(f"{_LIVE}{conditions} ORDER BY user_min, run", tuple(bindings))]
+
+
+class LocalStore:
+    """A Store in a data folder. Use one a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the store of a folder that `database.prepare` has seen."""
+        self.parts_folder = folder / "parts"
+        self._connection = database.connect(folder)
+
+    def live(self) -> list[Part]:
+        """See `Store.live`."""
+        return [Part(*row) for row in self._connection.execute(f"{_LIVE} ORDER BY run, user_min")]
+
+    def next_run(self) -> int:
+        """A number for a new run, higher than any before."""
+        with database.write(self._connection):
+            (run,) = database.one(self._connection, "UPDATE state SET run = run + 1 RETURNING run")
+        return int(run)
+
+    def path(self, part: Part) -> Path:
+        """Where a part's file is."""
+        return self.parts_folder / f"{part.id}.parquet"
+
+    def add(self, parts: Sequence[Part], flushed: int) -> None:
+        """See `Store.add`."""
+        try:
+            with database.write(self._connection):
+                (before,) = database.one(self._connection, "SELECT flushed FROM state")
+                if flushed < before or (parts and flushed == before):
+                    raise ValueError(f"already flushed up to seq {before}, not {flushed}")
+                self._connection.executemany(_INSERT, parts)
+                self._connection.execute("UPDATE state SET flushed = ?", (flushed,))
+        except apsw.ConstraintError as error:
+            raise ValueError("a part is in the catalog already") from error
+
+    def replace(self, old: Sequence[Part], new: Sequence[Part]) -> None:
+        """See `Store.replace`."""
+        now = time.time_ns() // 1000
+        try:
+            with database.write(self._connection):
+                for part in old:
+                    self._connection.execute(
+                        "UPDATE parts SET removed_at = ? WHERE id = ? AND removed_at IS NULL", (now, part.id)
+                    )
+                    if self._connection.changes() != 1:
+                        raise ValueError(f"part {part.id} is not live")
+                self._connection.executemany(_INSERT, new)
+        except apsw.ConstraintError as error:
+            raise ValueError("a part is in the catalog already") from error
+
+    def trim(self, step: int = 2_000) -> None:
+        """Delete journal rows that are in parts, `step` rows a transaction: appends get their turn in between."""
+        while True:
+            with database.write(self._connection):
+                self._connection.execute(
+                    "DELETE FROM journal WHERE seq IN (SELECT seq FROM journal"
+                    " WHERE seq <= (SELECT flushed FROM state) ORDER BY seq LIMIT ?)",
+                    (step,),
+                )
+                if self._connection.changes() < step:
+                    return
+
+    def purge(self, grace_seconds: float) -> int:
+        """Remove the parts that were replaced longer ago than `grace_seconds`; how many."""
+        before = time.time_ns() // 1000 - round(grace_seconds * 1_000_000)
+        ids = [row[0] for row in self._connection.execute("SELECT id FROM parts WHERE removed_at <= ?", (before,))]
+        for part_id in ids:
+            (self.parts_folder / f"{part_id}.parquet").unlink(missing_ok=True)
+        if ids:
+            with database.write(self._connection):
+                self._connection.executemany("DELETE FROM parts WHERE id = ?", [(part_id,) for part_id in ids])
+        return len(ids)
+
+    def sweep(self) -> list[str]:
+        """Remove the files that no catalog row names; their names. Only while nobody else writes parts."""
+        known = {row[0] for row in self._connection.execute("SELECT id FROM parts")}
+        swept = []
+        for file in sorted(self.parts_folder.iterdir()):
+            if file.is_file() and not (file.suffix == ".parquet" and file.stem in known):
+                file.unlink()
+                swept.append(file.name)
+        return swept
+
+    def forget_keys(self, hours: float) -> None:
+        """Forget Idempotency-Keys that were first used longer ago than `hours`."""
+        before = time.time_ns() // 1000 - round(hours * 3_600_000_000)
+        (old,) = database.one(self._connection, "SELECT EXISTS (SELECT 1 FROM idempotency WHERE at < ?)", (before,))
+        if old:
+            with database.write(self._connection):
+                self._connection.execute("DELETE FROM idempotency WHERE at < ?", (before,))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()

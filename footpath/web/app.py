@@ -1,0 +1,123 @@
+"""The ASGI application: which path is answered by which route, and what lives as long as the server.
+
+`submitlogs` stands in front of the router. Everything else is Starlette's.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from footpath.config import Settings
+from footpath.errors import FootpathError
+from footpath.find.base import Find
+from footpath.journal.base import Journal
+from footpath.web import docs, responses
+from footpath.web.retrieve import Retrieve
+from footpath.web.submit import Submit
+
+SUBMIT_PATH = "/api/submitlogs"
+RETRIEVE_PATH = "/api/retrievelogs"
+
+
+class Fittings(NamedTuple):
+    """What the routes work on: opened when the server starts, in its event loop.
+
+    `ready` says what is wrong, by part; nothing if all is well.
+    """
+
+    journal: Journal
+    find: Find
+    ready: Callable[[], dict[str, str]]
+
+
+Open = Callable[[AsyncExitStack], Fittings]
+
+
+class App:
+    """The application, over fittings that `open_fittings` opens and registers for closing."""
+
+    def __init__(self, open_fittings: Open, settings: Settings) -> None:
+        """Prepare the routes; the fittings are opened when the server starts."""
+        self._open = open_fittings
+        self._fittings: Fittings | None = None
+        self._submit = Submit(lambda: self.fittings.journal)
+        retrieve = Retrieve(
+            lambda: self.fittings.find, readers=settings.readers, stalled_seconds=settings.stalled_seconds
+        )
+        self._rest = Starlette(
+            lifespan=self._lifespan,
+            routes=[
+                Route(RETRIEVE_PATH, retrieve.answer),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/openapi.json", docs.openapi),
+                Route("/docs", docs.page),
+                Route("/", docs.front),
+            ],
+            exception_handlers={FootpathError: _refused, HTTPException: _http_error, 500: _unexpected},
+        )
+
+    @property
+    def fittings(self) -> Fittings:
+        """The fittings of the running server."""
+        if self._fittings is None:
+            raise RuntimeError("the server has not started")
+        return self._fittings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the start and stop of the server."""
+        if scope["type"] == "http" and scope["path"] == SUBMIT_PATH and scope["method"] == "POST":
+            await self._submit(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            self._fittings = self._open(stack)
+            yield
+
+    async def _healthz(self, _request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def _readyz(self, _request: Request) -> Response:
+        wrong = await run_in_threadpool(self.fittings.ready)
+        if wrong:
+            return JSONResponse({"status": "not ready", **wrong}, 503, {"retry-after": responses.RETRY_AFTER.decode()})
+        return JSONResponse({"status": "ready"})
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, FootpathError):
+        raise error
+    return responses.response(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What the router refuses, in the one shape of errors."""
+    if not isinstance(error, HTTPException):
+        raise error
+    path = request.url.path
+    if error.status_code == 404:
+        if path == SUBMIT_PATH:
+            message = f"send POST to {SUBMIT_PATH}"
+            return Response(responses.body("method_not_allowed", message), 405, {"allow": "POST"}, "application/json")
+        message = "there is nothing at this path; see /docs"
+        return Response(responses.body("not_found", message), 404, media_type="application/json")
+    code = "method_not_allowed" if error.status_code == 405 else "http_error"
+    message = f"{request.method} is not for {path}; see /docs" if error.status_code == 405 else error.detail
+    return Response(responses.body(code, message), error.status_code, error.headers, "application/json")
+
+
+async def _unexpected(_request: Request, _error: Exception) -> Response:
+    """A fault of footpath's own: Starlette logs it with its traceback."""
+    content = responses.body("internal", "footpath met a fault of its own; its log says which")
+    return Response(content, 500, media_type="application/json")

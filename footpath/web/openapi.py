@@ -1,0 +1,171 @@
+"""The OpenAPI 3.1 document of the HTTP face, made of what the code itself obeys (see `schemas`).
+
+Texts are written in the part of CommonMark that `docs` shows: paragraphs and `code`.
+Leaves out: what a proxy in front of footpath adds, such as passwords.
+"""
+
+from importlib.metadata import version
+
+from footpath import action, errors
+from footpath.query import PARAMETERS
+from footpath.web import examples, schemas
+from footpath.web.retrieve import MEDIA
+from footpath.web.schemas import Json, failures, not_allowed, ref
+from footpath.web.submit import MAX_KEY
+
+SUBMIT_ERRORS = (
+    errors.NotJson,
+    errors.NotBatches,
+    errors.TooLarge,
+    errors.UnknownEncoding,
+    errors.BadKey,
+    errors.KeyReused,
+    errors.JournalFull,
+    errors.JournalFailed,
+)
+RETRIEVE_ERRORS = (errors.BadQuery, errors.NotAcceptable, errors.ReadFailed)
+
+
+def document() -> Json:
+    """The whole document, as JSON values."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "footpath",
+            "version": version("footpath"),
+            "summary": "Keeps what your users did, and gives any user's path back in milliseconds.",
+            "description": "POST batches of user actions; footpath answers once they are on disk. Ask for them by user,"
+            " session, type and time, in any combination. What was accepted is found by the very next read.\n\n"
+            "Every error has the one shape `{code, message}`. An answer with `Retry-After` means that the same request"
+            " can succeed later; any other error stays as it is until the request changes. Whatever the path, there are"
+            " also `not_found` (404), `not_http` (400), `head_too_large` (431) and `internal` (500).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "this server"}],
+        "paths": {
+            "/api/submitlogs": {"post": _submit()},
+            "/api/retrievelogs": {"get": _retrieve()},
+            "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},
+            "/readyz": {"get": _ready()},
+            "/openapi.json": {"get": _page("This document.", "getOpenapi", "application/json")},
+            "/docs": {"get": _page("This document, for people.", "getDocs", "text/html")},
+            "/": {"get": _page("What this server is, and where to go.", "getFront", "text/html")},
+        },
+        "components": {"schemas": schemas.schemas(), "headers": schemas.HEADERS},
+    }
+
+
+def _submit() -> Json:
+    content = {
+        "schema": {"oneOf": [{"type": "array", "items": ref("Batch")}, ref("Batch")]},
+        "examples": examples.SUBMIT,
+    }
+    size = f"{action.MAX_BODY // 2**20} MiB"
+    return {
+        "operationId": "submitLogs",
+        "summary": "Hand in what users did.",
+        "description": "An array of batches, or one batch. A bad action is skipped and named in `rejected`; the others"
+        " are kept. The answer comes when they are durable: it is exactly 200, and then a read finds them.\n\n"
+        f"Limits: {size} as sent, {action.MAX_INFLATED // 2**20} MiB after gunzip, {action.MAX_ACTIONS:,} actions a"
+        f" request, {action.MAX_ACTION_BYTES // 2**10} KiB an action, {action.MAX_DEPTH} levels of nesting. gzip is"
+        " recognised by its first bytes, and any Content-Type is taken, also none: `navigator.sendBeacon` works.",
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "Any text of your own that names this request. The same key with the same body is"
+                " answered as before and stores nothing, also after a restart; with another body it is 422.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
+                "example": "7d9f2c1e-order-page-0001",
+            },
+            {
+                "name": "Content-Encoding",
+                "in": "header",
+                "description": "gzip or none.",
+                "schema": {"type": "string", "enum": ["gzip", "x-gzip", "identity"]},
+            },
+        ],
+        "requestBody": {"required": True, "content": {"application/json": content, "text/plain": content}},
+        "responses": {
+            "200": {
+                "description": "Every accepted action is durable.",
+                "headers": {"Idempotent-Replayed": ref("Idempotent-Replayed", "headers")},
+                "content": {"application/json": {"schema": ref("Submitted"), "examples": examples.SUBMITTED}},
+            },
+            **failures(SUBMIT_ERRORS),
+            **not_allowed("POST"),
+        },
+        "x-codeSamples": [{"lang": "curl", "label": name, "source": source} for name, source in examples.SUBMIT_CURL],
+    }
+
+
+def _retrieve() -> Json:
+    form = {
+        "json": {
+            "schema": {"type": "array", "items": ref("Batch")},
+            "examples": {"found": examples.FOUND, "nothing": {"summary": "Nothing found.", "value": []}},
+        },
+        "ndjson": {"schema": ref("Line"), "example": examples.LINE},
+        "csv": {"schema": {"type": "string"}, "example": examples.CSV},
+        "arrow": {"schema": {"type": "string", "format": "binary"}},
+        "parquet": {"schema": {"type": "string", "format": "binary"}},
+    }
+    return {
+        "operationId": "retrieveLogs",
+        "summary": "Ask for what users did.",
+        "description": "Any combination of the filters, at least one. Without `limit` everything that matches is"
+        " streamed, never cut; with it, `Link` leads to the next page, and pages neither skip nor repeat while writes"
+        " go on.\n\n`application/json` is the form that was submitted, so it can be posted again: each session once,"
+        " its actions by time. The other formats have one flat row an action, in time order; `Accept` picks one. In CSV"
+        " a cell that a spreadsheet would run as a formula gets a `'` in front.",
+        "parameters": [schemas.PARAMETERS[name] for name in PARAMETERS],
+        "responses": {
+            "200": {
+                "description": "What was found; an empty array if nothing was.",
+                "headers": {"Link": ref("Link", "headers")},
+                "content": {media.split(";", maxsplit=1)[0]: form[name] for name, media in MEDIA.items()},
+            },
+            **failures(RETRIEVE_ERRORS),
+            **not_allowed("GET, HEAD"),
+        },
+        "x-codeSamples": [{"lang": "curl", "label": name, "source": source} for name, source in examples.RETRIEVE_CURL],
+    }
+
+
+def _status(word: str) -> Json:
+    schema = {"type": "object", "properties": {"status": {"const": word}}, "required": ["status"]}
+    return {"application/json": {"schema": schema, "example": {"status": word}}}
+
+
+def _health(word: str, summary: str, operation: str) -> Json:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": {"description": "It answers.", "content": _status(word)}},
+    }
+
+
+def _ready() -> Json:
+    wrong = _status("not ready")
+    wrong["application/json"] |= {
+        "example": {"status": "not ready", "journal": "FullError: database or disk is full"},
+    }
+    wrong["application/json"]["schema"] |= {"additionalProperties": {"type": "string"}}
+    answers = {
+        "200": {"description": "All is well.", "content": _status("ready")},
+        "503": {
+            "description": "Something is not: the other members name the part and what is wrong with it.",
+            "headers": {"Retry-After": ref("Retry-After", "headers")},
+            "content": wrong,
+        },
+    }
+    return {"operationId": "isReady", "summary": "Whether it can take and find actions.", "responses": answers}
+
+
+def _page(summary: str, operation: str, media: str) -> Json:
+    schema = {"type": "object"} if media == "application/json" else {"type": "string"}
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": {media: {"schema": schema}}}},
+    }

@@ -1,0 +1,63 @@
+"""Errors become answers in one place: the status table, and the one JSON shape `{"code", "message"}`."""
+
+from msgspec import Struct
+from msgspec.json import encode
+from starlette.responses import Response
+from starlette.types import Send
+
+from footpath import errors
+
+STATUS: dict[type[errors.FootpathError], int] = {
+    errors.NotJson: 400,
+    errors.NotBatches: 400,
+    errors.BadKey: 400,
+    errors.BadQuery: 400,
+    errors.NotAcceptable: 406,
+    errors.TooLarge: 413,
+    errors.UnknownEncoding: 415,
+    errors.KeyReused: 422,
+    errors.JournalFull: 503,
+    errors.JournalFailed: 503,
+    errors.ReadFailed: 503,
+}
+"""The HTTP status of every error that a request can meet."""
+
+RETRY_AFTER = b"2"  # seconds: a commit group or two, or one try of the journal to mend itself
+
+Headers = list[tuple[bytes, bytes]]
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+
+
+class Failure(Struct):
+    """Why a request was not served: a stable code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+def body(code: str, message: str) -> bytes:
+    """The one shape of an error."""
+    return encode(Failure(code, message))
+
+
+def describe(error: errors.FootpathError) -> tuple[int, Headers, bytes]:
+    """Status, headers and body for an error."""
+    headers = [JSON]
+    if error.retry:
+        headers.append((b"retry-after", RETRY_AFTER))
+    return STATUS[type(error)], headers, body(error.code, str(error))
+
+
+def response(error: errors.FootpathError) -> Response:
+    """The answer for an error, for routes that return one."""
+    status, headers, content = describe(error)
+    answer = Response(content, status)
+    answer.raw_headers += headers
+    return answer
+
+
+async def answer(send: Send, status: int, headers: Headers, content: bytes) -> None:
+    """Send a whole answer, for routes that speak ASGI themselves."""
+    headers.append((b"content-length", b"%d" % len(content)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,187 @@
+"""The pieces of the OpenAPI document that the code itself gives.
+
+Schemas of the msgspec model, parameters of the query, answers of the status table. Written here by hand is only what a
+type or a number cannot say; leaves out the routes, which `openapi` puts together of these.
+"""
+
+from typing import Any
+
+from msgspec import json
+
+from footpath import action, errors, validate
+from footpath.query import MAX_LIMIT
+from footpath.web import examples, responses
+from footpath.web.submit import Submitted
+
+Json = dict[str, Any]
+
+_ANY_CASE = {name: "".join(f"[{letter}{letter.lower()}]" for letter in name) for name in action.TYPE_BITS}
+_KNOWN = "; ".join(
+    f"{', '.join(f'`{key}`' for key, _ in known)} of a {kind} must be "
+    + ("a number" if known[0][1] is action.NUMBER else "a string")
+    for kind, known in action.KNOWN_PROPERTIES.items()
+)
+_FIELDS: dict[tuple[str, str], Json] = {
+    ("Batch", "userId"): {"description": "Who did it.", "examples": ["ABC123XYZ"]},
+    ("Batch", "sessionId"): {"description": "In which of their sessions.", "examples": ["XYZ456ABC"]},
+    ("Batch", "actions"): {
+        "description": f"What they did, in any order; at most {action.MAX_ACTIONS:,} in a request. May be empty.",
+    },
+    ("Action", "time"): {
+        "description": "When: RFC 3339 with an offset, to the microsecond. The offset is kept and given back.",
+        "examples": ["2018-10-20T21:37:28-06:00"],
+    },
+    ("Action", "type"): {
+        "description": f"One of {', '.join(action.TYPE_BITS)}, in any case; given back in upper case.",
+        "pattern": f"^({'|'.join(_ANY_CASE.values())})$",
+        "examples": list(action.TYPE_BITS),
+    },
+    ("Action", "properties"): {
+        "description": f"What else is known of it; any JSON object. When they are there and not null, {_KNOWN}.",
+        "examples": [{"locationX": 52, "locationY": 11}],
+    },
+    ("Action", "id"): {"description": "Your own id of the action, if it has one.", "examples": ["a-1"]},
+    ("Reject", "batch"): {"description": "Place of its batch in the request, from 0.", "minimum": 0},
+    ("Reject", "action"): {"description": "Place of the action in its batch, from 0.", "minimum": 0},
+    ("Reject", "code"): {
+        "description": "Why, for programs: "
+        + "; ".join(f"`{code}`: {meaning}" for code, meaning in validate.CODES.items())
+        + ".",
+        "enum": list(validate.CODES),
+    },
+    ("Reject", "message"): {"description": "Why, for people."},
+    ("Submitted", "message"): {"description": "Always the same word.", "const": "submitted"},
+    ("Submitted", "accepted"): {"description": "How many actions are durable now.", "minimum": 0},
+    ("Submitted", "duplicates"): {"description": "How many were there before.", "minimum": 0},
+    ("Submitted", "rejected"): {"description": "The actions that were skipped; the others are kept."},
+    ("Failure", "code"): {"description": "For programs; it does not change."},
+    ("Failure", "message"): {"description": "For people: what is wrong, and the next step."},
+    ("Line", "seq"): {
+        "description": "The number that footpath gave the action: it rises in the order of acceptance.",
+        "minimum": 1,
+    },
+    ("Line", "receivedAt"): {"description": "When footpath accepted it, in UTC.", "format": "date-time"},
+}
+"""What the model cannot say of the fields of its schemas."""
+
+
+def ref(name: str, kind: str = "schemas") -> Json:
+    """A reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def schemas() -> Json:
+    """All schemas, by name."""
+    types = (action.Batch, action.Action, action.Reject, Submitted, responses.Failure)
+    _, made = json.schema_components(types, ref_template="#/components/schemas/{name}")
+    found = made["Action"]["properties"]
+    made["Line"] = {
+        "title": "Line",
+        "description": "One action of a flat answer, with the ids of its batch.",
+        "type": "object",
+        "properties": {
+            **{name: made["Batch"]["properties"][name] for name in ("userId", "sessionId")},
+            **{name: dict(found[name]) for name in ("time", "type", "properties", "id")},
+            "seq": {"type": "integer"},
+            "receivedAt": {"type": "string"},
+        },
+        "required": ["userId", "sessionId", "time", "type", "properties", "seq", "receivedAt"],
+    }
+    for (schema, name), said in _FIELDS.items():
+        made[schema]["properties"][name] |= said
+    for name in ("time", "properties", "id"):
+        made["Line"]["properties"][name] |= _FIELDS["Action", name]
+    made["Line"]["properties"]["type"] |= {"enum": list(action.TYPE_BITS), "description": "In upper case."}
+    return dict(made)
+
+
+def _parameter(name: str, description: str, schema: Json, example: str | int, **more: Any) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema, "example": example, **more}
+
+
+_ID = {"type": "string", "minLength": 1, "maxLength": action.MAX_ID_LENGTH}
+_NAMES = [name.lower() for name in action.TYPE_BITS]
+PARAMETERS = {
+    item["name"]: item
+    for item in (
+        _parameter("userId", "Only of this user; exactly this text.", _ID, "ABC123XYZ"),
+        _parameter("sessionId", "Only of this session; exactly this text.", _ID, "XYZ456ABC"),
+        _parameter(
+            "logType",
+            f"Only of this type: {', '.join(_NAMES)}, in any case. Repeat it for several.",
+            {"type": "array", "items": {"type": "string", "pattern": f"^({'|'.join(_ANY_CASE.values())})$"}},
+            "click",
+            explode=True,
+        ),
+        _parameter(
+            "fromTime",
+            "Not before this: RFC 3339, or without an offset (UTC), or a date (its beginning). Needs `toTime`.",
+            {"type": "string"},
+            "2018-10-20T21:37:28-06:00",
+        ),
+        _parameter(
+            "toTime", "Not after this; a date means its end. Needs `fromTime`.", {"type": "string"}, "2018-10-21"
+        ),
+        _parameter(
+            "limit",
+            f"At most this many actions, up to {MAX_LIMIT:,}; `Link` then leads to the rest.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            1000,
+        ),
+        _parameter(
+            "cursor",
+            "Where a page goes on: take it from `Link` as it is, with the other parameters unchanged.",
+            {"type": "string"},
+            "WzE1NDAwOTMwNDgwMDAwMDAsMSwzLCI0NzE2ZmJkOWJhZGEiXQ",
+        ),
+        _parameter("order", "By time: oldest or newest first.", {"enum": ["asc", "desc"], "default": "asc"}, "desc"),
+    )
+}
+HEADERS: Json = {
+    "Idempotent-Replayed": {
+        "description": "Only there when this is the answer to an earlier request with the same Idempotency-Key.",
+        "schema": {"const": "true"},
+        "example": "true",
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before sending the same again.",
+        "schema": {"type": "integer"},
+        "example": int(responses.RETRY_AFTER),
+    },
+    "Link": {
+        "description": "The address of the next page. Not there on the last page, nor without `limit`.",
+        "schema": {"type": "string"},
+        "example": '</api/retrievelogs?userId=ABC123XYZ&limit=1&cursor=WzE1N>; rel="next"',
+    },
+    "Allow": {"description": "The methods that the path has.", "schema": {"type": "string"}},
+}
+
+
+def failures(kinds: tuple[type[errors.FootpathError], ...]) -> Json:
+    """The answers for some errors, by status."""
+    answers: Json = {}
+    for status in sorted({responses.STATUS[kind] for kind in kinds}):
+        same = [kind for kind in kinds if responses.STATUS[kind] == status]
+        answers[str(status)] = failure({kind.code: str(kind.__doc__) for kind in same})
+        if any(kind.retry for kind in same):
+            answers[str(status)]["headers"] = {"Retry-After": ref("Retry-After", "headers")}
+    return answers
+
+
+def failure(meanings: dict[str, str]) -> Json:
+    """The answer for some codes of one status, each with what it means."""
+    return {
+        "description": "\n\n".join(f"`{code}`: {meaning}" for code, meaning in meanings.items()),
+        "content": {
+            "application/json": {
+                "schema": {"allOf": [ref("Failure"), {"properties": {"code": {"enum": list(meanings)}}}]},
+                "examples": {code: {"value": {"code": code, "message": examples.MESSAGES[code]}} for code in meanings},
+            }
+        },
+    }
+
+
+def not_allowed(methods: str) -> Json:
+    """The answer to any other than these methods."""
+    answer = failure({"method_not_allowed": f"The path takes {methods}."})
+    return {"405": answer | {"headers": {"Allow": ref("Allow", "headers")}}}

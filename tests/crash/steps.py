@@ -1,0 +1,169 @@
+"""Runs one piece of footpath again and again, and kills it before its first durable step, its second, and so on.
+
+`python steps.py SCENARIO TEMPLATE WORK`: for N = 1, 2, 3… a copy of the folder TEMPLATE is made as WORK/N, and a forked
+process runs the scenario in it until its N-th step: an SQL statement to SQLite, an fsync, or a rename or removal of a
+file. There it kills itself as `kill -9` does. What it acknowledged before is in WORK/N.said, a name a line. It ends
+with the first N that the scenario outlives, and prints a line of JSON for each.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apsw
+import duckdb
+
+from footpath import database
+from footpath.decode import read
+from footpath.journal.base import Once
+from footpath.journal.sqlite import SqliteJournal
+from footpath.keeper.flush import flush
+from footpath.keeper.merge import merge, runs_of
+from footpath.store import parquet
+from footpath.store.local import LocalStore
+
+PART_ACTIONS = 5
+Said = Callable[[str], object]
+
+
+def append(folder: Path, groups: list[list[str]], said: Said) -> None:
+    """Keep a group of actions with these names at a time, each name with an Idempotency-Key of its own."""
+
+    async def one(journal: SqliteJournal, name: str) -> None:
+        action = {"time": "2018-10-20T21:37:28-06:00", "type": "CLICK", "properties": {"name": name}}
+        body = json.dumps({"userId": f"u{len(name) * 7 % 5}", "sessionId": name[-1], "actions": [action]}).encode()
+        await journal.append(read(body).entries, Once(name, body[:32], b"kept"))
+        said(name)
+
+    async def all_of_them() -> None:
+        journal = SqliteJournal(folder, max_actions=10**9, max_waiting_bytes=10**9)
+        for group in groups:
+            await asyncio.gather(*[one(journal, name) for name in group])
+        await journal.close()
+
+    asyncio.run(all_of_them())
+
+
+def flush_some(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Flush twice."""
+    with closing(database.connect(folder)) as connection, closing(LocalStore(folder)) as store:
+        for _ in range(2):
+            flush(connection, engine, store, PART_ACTIONS)
+
+
+def merge_all(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Merge all runs, if there are several."""
+    with closing(LocalStore(folder)) as store:
+        runs = runs_of(store.live())
+        if len(runs) > 1:
+            for _ in merge(engine, store, runs, PART_ACTIONS):
+                pass
+
+
+def tidy(folder: Path) -> None:
+    """All that is removed now and then."""
+    with closing(LocalStore(folder)) as store:
+        store.sweep()
+        store.trim(step=3)
+        store.purge(0)
+        store.forget_keys(hours=10**6)
+
+
+def _begin(folder: Path, said: Said) -> None:
+    database.prepare(folder)
+    append(folder, [["first"]], said)
+
+
+def _append(folder: Path, said: Said) -> None:
+    append(folder, [[f"new {place} {number}" for number in range(3)] for place in range(4)], said)
+
+
+def _flush(folder: Path, _said: Said) -> None:
+    with parquet.engine(folder, memory="100MB") as engine:
+        flush_some(folder, engine)
+
+
+def _merge(folder: Path, _said: Said) -> None:
+    with parquet.engine(folder, memory="100MB") as engine:
+        merge_all(folder, engine)
+
+
+def _tidy(folder: Path, _said: Said) -> None:
+    tidy(folder)
+
+
+def _write(said: int, name: str) -> None:
+    os.write(said, f"{name}\n".encode())
+
+
+SCENARIOS: dict[str, Callable[[Path, Said], None]] = {
+    "begin": _begin,
+    "append": _append,
+    "flush": _flush,
+    "merge": _merge,
+    "tidy": _tidy,
+}
+
+
+def kill_at(number: int, note: Path) -> None:
+    """From now on count the steps of this process, and kill it before the one with this number."""
+    count = 0
+
+    def step(name: str) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            note.write_text(name, encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            step(name)
+            return call(*args, **kwargs)
+
+        return counting
+
+    def statement(_cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        step(" ".join(sql.split())[:60])
+        return True
+
+    apsw.connection_hooks.append(lambda connection: connection.set_exec_trace(statement))
+    setattr(os, "fsync", counted("fsync", os.fsync))  # noqa: B010 - mypy refuses the plain way
+    for name in ("replace", "unlink", "mkdir"):
+        setattr(Path, name, counted(name, getattr(Path, name)))
+
+
+def main() -> None:
+    """Kill at each step in turn."""
+    scenario, template, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    for number in range(1, 10_000):
+        folder = work / str(number)
+        said = os.open(work / f"{number}.said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        note = work / f"{number}.step"
+        if template.exists():
+            shutil.copytree(template, folder)
+        child = os.fork()
+        if child == 0:
+            kill_at(number, note)
+            SCENARIOS[scenario](folder, partial(_write, said))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        os.close(said)
+        if status != 0 and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+            raise SystemExit(f"step {number} of {scenario} ended with status {status}")
+        step = note.read_text(encoding="utf-8") if status else None
+        print(json.dumps({"number": number, "step": step}), flush=True)
+        if status == 0:
+            return
+
+
+if __name__ == "__main__":
+    main()

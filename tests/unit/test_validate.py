@@ -1,0 +1,71 @@
+"""The codes of rejects are complete, and instants are exact to the microsecond over all years."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from footpath import validate
+from footpath.action import KNOWN_PROPERTIES, MAX_MICROS, MIN_MICROS, TYPE_BITS, Batch, micros
+from footpath.validate import CODES
+
+offsets = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+def by_calendar(time: datetime) -> int:
+    """Microseconds since 1970 UTC, by counting days from the year 1."""
+    offset = time.utcoffset()
+    assert offset is not None
+    days = time.toordinal() - date(1970, 1, 1).toordinal()
+    seconds = days * 86_400 + time.hour * 3_600 + time.minute * 60 + time.second
+    return seconds * 1_000_000 + time.microsecond - (offset.days * 86_400 + offset.seconds) * 1_000_000
+
+
+@given(st.datetimes(timezones=offsets))
+@example(datetime.min.replace(tzinfo=timezone(timedelta(hours=23, minutes=59))))
+@example(datetime.max.replace(tzinfo=timezone(-timedelta(hours=23, minutes=59))))
+@example(datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC))
+def test_micros_is_exact(time: datetime) -> None:
+    """Micros is what counting days gives, also where UTC leaves the years 1 to 9999."""
+    assert micros(time) == by_calendar(time)
+
+
+def test_limits_of_time_are_those_of_datetime() -> None:
+    """MIN_MICROS and MAX_MICROS are the first and last instants that a datetime in UTC can hold."""
+    assert micros(datetime.min.replace(tzinfo=UTC)) == MIN_MICROS
+    assert micros(datetime.max.replace(tzinfo=UTC)) == MAX_MICROS
+
+
+def test_codes_are_complete() -> None:
+    """Every code that a fault is raised with is in CODES, and CODES holds no other."""
+    raised = re.findall(r'_Fault\(\s*"(\w+)"', Path(validate.__file__).read_text(encoding="utf-8"))
+    assert set(raised) == set(CODES)
+
+
+def test_known_properties_belong_to_known_types() -> None:
+    """Every type has a bit of its own and says which of its properties are checked."""
+    assert set(KNOWN_PROPERTIES) == set(TYPE_BITS)
+    assert sorted(TYPE_BITS.values()) == [1 << place for place in range(len(TYPE_BITS))]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("2018-10-20T21:37:28-06:00", "2018-10-20T21:37:28-06:00"),
+        ("2018-10-20 21:37:28+0545", "2018-10-20T21:37:28+05:45"),
+        ("2018-10-20t21:37:28z", "2018-10-20T21:37:28Z"),
+        ("2018-10-20T21:37:28.5-00:00", "2018-10-20T21:37:28.500000Z"),
+        ("2018-10-20T21:37:28.123456789Z", "2018-10-20T21:37:28.123457Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_times_are_kept_with_their_offset(text: str, kept: str) -> None:
+    """A time is written as RFC 3339 with the offset that it came with, to the microsecond."""
+    action = validate.judge(f'{{"type":"CLICK","time":"{text}"}}'.encode())
+    assert validate.accept([Batch("u", "s", [action])]) is not None
+    assert msgspec.json.encode(action.time).decode() == f'"{kept}"'
