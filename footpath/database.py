@@ -24,7 +24,6 @@ from footpath.errors import FolderUnusable, SchemaUnknown
 
 FILE_NAME = "footpath.db"
 APPLICATION_ID = 0x66_6F_6F_74  # "foot"
-SCHEMA_VERSION = 1
 BUSY_MILLISECONDS = 5_000  # as long as a commit on a slow disk may hold the lock before another gives up
 CHECKPOINT_PAGES = 8_000  # 32 MB of WAL: a checkpoint's fsyncs every few seconds at full load, not several a second
 
@@ -70,8 +69,50 @@ CREATE TABLE idempotency (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_by_age ON idempotency (at);
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
+PRAGMA user_version = 1;
 """
+
+_STEPS = (
+    """
+ALTER TABLE state ADD COLUMN keys_version INTEGER NOT NULL DEFAULT 0;       -- moves with every change of `keys`
+ALTER TABLE state ADD COLUMN forgotten_version INTEGER NOT NULL DEFAULT 0;  -- moves with every change of `forgotten`
+CREATE TABLE keys (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,         -- write, read or admin
+    digest BLOB NOT NULL UNIQUE,
+    origins TEXT NOT NULL,      -- JSON array; empty: any for a write key, none for the others
+    rate REAL,                  -- actions a second; NULL is no limit
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) WITHOUT ROWID;
+CREATE TABLE rejects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    user_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    raw BLOB NOT NULL           -- the action as it was sent
+);
+CREATE INDEX rejects_by_user ON rejects (user_id);
+CREATE TABLE action_ids (
+    user INTEGER NOT NULL,      -- 64 bits of a digest of user_id: a user's ids can be found and forgotten
+    id BLOB NOT NULL,           -- 128 bits of a digest of user_id and id
+    at INTEGER NOT NULL,
+    PRIMARY KEY (user, id)
+) WITHOUT ROWID;
+CREATE INDEX action_ids_by_age ON action_ids (at);
+CREATE TABLE forgotten (
+    digest BLOB PRIMARY KEY,    -- sha256 of user_id: the tombstone must not name whom it forgets
+    at INTEGER NOT NULL,
+    until INTEGER NOT NULL      -- what comes for this user before is refused
+) WITHOUT ROWID;
+""",
+)
+"""How a database of schema 1 becomes one of each later schema, in order. A new database takes all of them."""
+
+SCHEMA_VERSION = 1 + len(_STEPS)
 
 
 def prepare(folder: Path) -> None:
@@ -105,9 +146,18 @@ def prepare(folder: Path) -> None:
                 if version == 0 and tables == 0:
                     connection.execute(_SCHEMA)
             _refuse_unknown(connection, folder)
+            _migrate(connection)
             _set_up(connection)
         except apsw.Error as error:
             raise _unusable(folder, error) from error
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    """Bring a database of an older schema forward, whole or not at all."""
+    with write(connection):
+        (version,) = one(connection, "PRAGMA user_version")
+        for number in range(version, SCHEMA_VERSION):
+            connection.execute(_STEPS[number - 1] + f"PRAGMA user_version = {number + 1}")
 
 
 def connect(folder: Path, *, readonly: bool = False) -> apsw.Connection:

@@ -9,8 +9,12 @@
     │   ├── BadKey              bad_key
     │   ├── KeyReused           key_reused
     │   ├── BadQuery            bad_query
-    │   └── NotAcceptable       not_acceptable
+    │   ├── NotAcceptable       not_acceptable
+    │   ├── Unauthorized        unauthorized
+    │   └── Forbidden           forbidden
     ├── Unavailable             nothing is wrong with the request; send it again later
+    │   ├── Busy                busy
+    │   ├── OverRate            over_rate
     │   ├── JournalFull         journal_full
     │   ├── JournalFailed       journal_failed
     │   └── ReadFailed          read_failed
@@ -88,10 +92,34 @@ class NotAcceptable(RequestError):
     code = "not_acceptable"
 
 
+class Unauthorized(RequestError):
+    """No key came with the request, or one that is not known, has expired or was revoked."""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """The key is good, but not for this: its role or its origins do not allow it."""
+
+    code = "forbidden"
+
+
 class Unavailable(FootpathError):
     """Nothing is wrong with the request; the same can succeed later."""
 
     retry = True
+
+
+class Busy(Unavailable):
+    """As much is going on as the limits allow."""
+
+    code = "busy"
+
+
+class OverRate(Unavailable):
+    """The key has sent more than its rate allows."""
+
+    code = "over_rate"
 
 
 class JournalFull(Unavailable):

@@ -20,10 +20,20 @@ SUBMIT_ERRORS = (
     errors.UnknownEncoding,
     errors.BadKey,
     errors.KeyReused,
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.OverRate,
     errors.JournalFull,
     errors.JournalFailed,
 )
-RETRIEVE_ERRORS = (errors.BadQuery, errors.NotAcceptable, errors.ReadFailed)
+RETRIEVE_ERRORS = (
+    errors.BadQuery,
+    errors.NotAcceptable,
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.Busy,
+    errors.ReadFailed,
+)
 
 
 def document() -> Json:
