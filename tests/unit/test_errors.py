@@ -46,7 +46,7 @@ def test_only_what_is_unavailable_may_be_retried() -> None:
 
 
 def test_every_error_of_a_request_has_a_status() -> None:
-    """The status table holds every leaf of RequestError and Unavailable: 4xx for the first, 503 for the second or 429."""
+    """The status table holds every leaf of RequestError (4xx) and of Unavailable (503 or 429)."""
     wanted = {kind for kind in LEAVES if issubclass(kind, (RequestError, Unavailable))}
     assert set(responses.STATUS) == wanted
     for kind, status in responses.STATUS.items():
