@@ -41,6 +41,11 @@ class Settings:
     )
     journal_actions: int = _setting(20_000_000, "actions the journal may hold before writes get 503: 2 GB or so")
     waiting_bytes: int = _setting(64 << 20, "bytes of requests that may wait for a commit before writes get 503")
+    connections: int = _setting(10_000, "open connections of a process before further ones get 503: 30 KB each or so")
+    head_seconds: float = _setting(10.0, "how long a request's line and headers may take: 408 then")
+    body_seconds: float = _setting(30.0, "how long a body may take, and a second more for each KB of it: 408 then")
+    idle_seconds: float = _setting(15.0, "how long a connection may be open with nothing asked")
+    held_bytes: int = _setting(64 << 20, "bytes of bodies that are not whole yet before requests get 503")
     idempotency_hours: float = _setting(48.0, "how long an Idempotency-Key is remembered")
     read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
     readers: int = _setting(4, "reads answered at once in a process; further ones wait")
@@ -126,9 +131,10 @@ _COUNT: _Rule = (lambda value: 1 <= value <= MAX_COUNT, f"it must be between 1 a
 _DURATION: _Rule = (lambda value: 0 < value <= MAX_DURATION, f"it must be more than 0 and at most {MAX_DURATION:,}")
 _IS_MEMORY: _Rule = (_MEMORY.fullmatch, "it must be a number with a unit, like 256MB or 1.5GB")
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys(("workers", "readers", "flush_actions", "part_actions"), _COUNT),
-    **dict.fromkeys(("journal_actions", "waiting_bytes"), _COUNT),
+    **dict.fromkeys(("workers", "readers", "flush_actions", "part_actions", "connections"), _COUNT),
+    **dict.fromkeys(("journal_actions", "waiting_bytes", "held_bytes"), _COUNT),
     **dict.fromkeys(("flush_seconds", "idempotency_hours", "read_seconds", "stalled_seconds"), _DURATION),
+    **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), _DURATION),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
     "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),
     "log": (lambda value: value in {"auto", "json", "text"}, "it must be auto, json or text"),

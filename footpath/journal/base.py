@@ -1,6 +1,7 @@
 """What every journal promises, whatever keeps it."""
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from footpath.action import Entry
@@ -28,7 +29,7 @@ class Journal(Protocol):
       be found later, as with any write whose answer was lost: it was never said to be kept.
     """
 
-    def append(self, entries: Sequence[Entry], once: Once | None = None) -> Awaitable[bytes | None]:
+    def append(self, entries: Sequence[Entry], once: Once | None = None) -> asyncio.Future[bytes | None]:
         """Return when the entries are durable: None, or the earlier answer if `once` was kept before."""
         ...
 

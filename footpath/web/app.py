@@ -1,6 +1,6 @@
 """The ASGI application: which path is answered by which route, and what lives as long as the server.
 
-`submitlogs` stands in front of the router. Everything else is Starlette's.
+`submitlogs` does not come here: `protocol` hands it to `App.intake`. Everything else is Starlette's.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -20,10 +20,11 @@ from footpath.errors import FootpathError
 from footpath.find.base import Find
 from footpath.journal.base import Journal
 from footpath.web import docs, responses
+from footpath.web.intake import Intake, Limits
+from footpath.web.protocol import SUBMIT_PATH
 from footpath.web.retrieve import Retrieve
 from footpath.web.submit import Submit
 
-SUBMIT_PATH = "/api/submitlogs"
 RETRIEVE_PATH = "/api/retrievelogs"
 
 
@@ -48,7 +49,15 @@ class App:
         """Prepare the routes; the fittings are opened when the server starts."""
         self._open = open_fittings
         self._fittings: Fittings | None = None
-        self._submit = Submit(lambda: self.fittings.journal)
+        limits = Limits(
+            head_seconds=settings.head_seconds,
+            body_seconds=settings.body_seconds,
+            idle_seconds=settings.idle_seconds,
+            stalled_seconds=settings.stalled_seconds,
+            connections=settings.connections,
+            held_bytes=settings.held_bytes,
+        )
+        self.intake = Intake(Submit(lambda: self.fittings.journal), limits)
         retrieve = Retrieve(
             lambda: self.fittings.find, readers=settings.readers, stalled_seconds=settings.stalled_seconds
         )
@@ -73,11 +82,8 @@ class App:
         return self._fittings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the start and stop of the server."""
-        if scope["type"] == "http" and scope["path"] == SUBMIT_PATH and scope["method"] == "POST":
-            await self._submit(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+        """Serve one request that is not for `submitlogs`, or the start and stop of the server."""
+        await self._rest(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -107,8 +113,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
         raise error
     path = request.url.path
     if error.status_code == 404:
-        if path == SUBMIT_PATH:
-            message = f"send POST to {SUBMIT_PATH}"
+        if path == SUBMIT_PATH.decode():
+            message = f"send POST to {path}"
             return Response(responses.body("method_not_allowed", message), 405, {"allow": "POST"}, "application/json")
         message = "there is nothing at this path; see /docs"
         return Response(responses.body("not_found", message), 404, media_type="application/json")
@@ -119,5 +125,5 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:
     """A fault of footpath's own: Starlette logs it with its traceback."""
-    content = responses.body("internal", "footpath met a fault of its own; its log says which")
-    return Response(content, 500, media_type="application/json")
+    status, _, content = responses.INTERNAL
+    return Response(content, status, media_type="application/json")

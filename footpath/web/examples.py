@@ -106,6 +106,10 @@ MESSAGES = {
     "not_acceptable": "none of 'image/png' can be given; ask for one of application/json, application/x-ndjson,"
     " text/csv; charset=utf-8, application/vnd.apache.arrow.stream, application/vnd.apache.parquet",
     "read_failed": "the read took longer than 900 s; ask for less, or page with limit",
+    "unauthorized": "no key came with the request; send Authorization: Bearer KEY",
+    "forbidden": "the key 'shop' is for writing; reading needs one of role read or admin",
+    "over_rate": "the key 'shop' may send 100 actions a second; send again in 3 s",
+    "busy": "as much is under way as there is room for; send again in a moment",
     "method_not_allowed": "DELETE is not for /api/retrievelogs; see /docs",
 }
 """A message for each code of an error."""

@@ -1,20 +1,31 @@
-"""uvicorn's HTTP protocol with one system call an answer instead of two, a limit to heads, and errors in our one shape.
+"""A connection: uvicorn's HTTP protocol, with a short way for `submitlogs`, limits, and errors in our one shape.
 
-uvicorn writes the head and the body of an answer one by one, and uvloop sends each at once: a fifth of the time of a
-one-action request went there. Here what is written in one turn of the event loop is sent together at its end.
-
-It keeps a request's line and headers however long they are; here a connection whose head does not end is refused.
+- A POST to `submitlogs` is gathered and answered by a `Taking`; every other request goes uvicorn's way to the ASGI
+  application. Both stand in the same queue, so pipelined requests are answered in order.
+- uvicorn writes the head and the body of an answer one by one, and uvloop sends each at once: a fifth of the time of a
+  one-action request went there. Here what is written in one turn of the event loop is sent together at its end.
+- uvicorn waits for ever for a head or a body, keeps heads of any size, and takes any number of connections. Here
+  `look` ends those that are too slow (see `intake`), and too large a head is refused.
 """
 
 import asyncio
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from footpath.web import responses
+from footpath.web.intake import BODY_RATE, LOOK_SECONDS, Intake, Limits
+from footpath.web.responses import Headers
+from footpath.web.taking import Taking
 
+SUBMIT_PATH = b"/api/submitlogs"
 CUT = "footpath.cut"  # in a scope's extensions: a function that ends the connection at once, unsent bytes and all
-MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, beyond the piece they begin in; h11's limit, too
+MAX_HEAD = 32 * 1024  # bytes of a request's line and headers: nginx takes 32 KB (4 of 8k), h11 64, and nobody sends 16
+MAX_HEADERS = 100  # http.client's limit and Apache's; a browser sends twenty
 
 
 class _Joining:
@@ -24,11 +35,19 @@ class _Joining:
         self._transport = transport
         self._loop = loop
         self._pieces: list[bytes] = []
+        self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
         if not self._pieces:
             self._loop.call_soon(self._send)
         self._pieces.append(data)
+
+    def write_whole(self, data: bytes) -> None:
+        """Write an answer that has no second piece."""
+        if self._pieces:
+            self.write(data)
+        else:
+            self._transport.write(data)
 
     def close(self) -> None:
         self._send()
@@ -48,43 +67,183 @@ class _Joining:
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
+    _taking: Taking | None = None  # of the request that is being received, if it is one to submitlogs
+    _receiving = False
     _in_head = False
-    _head = 0
+    _received = 0  # bytes since the head began, or since the body did
+    _since = 0.0  # when the present state began, by the clock of `intake`
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, behind a joining transport."""
         self._extensions: dict[str, Any] = {CUT: transport.abort}
+        self._intake: Intake = self.app.intake
+        self._intake.watch(self.connections, self.loop)
+        self._since = self._intake.now
         super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        if len(self.connections) > self._intake.limits.connections:
+            told = f"there are {self._intake.limits.connections} connections open; connect again in a moment"
+            self._refuse(503, "busy", told, (b"retry-after", responses.RETRY_AFTER))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what has not been answered."""
+        for cycle in (self.cycle, *[waiting for waiting, _ in self.pipeline]):
+            if isinstance(cycle, Taking):
+                cycle.gone()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of what the client sends."""
         went_on = self._in_head
+        self._received += len(data)
         super().data_received(data)
-        if went_on and self._in_head:
-            self._head += len(data)
-            if self._head > MAX_HEAD and not self.transport.is_closing():
-                told = f"the request line and headers are over {MAX_HEAD} bytes; send less"
-                self._refuse(b"431 Request Header Fields Too Large", "head_too_large", told)
+        if self._in_head and not self.transport.is_closing():
+            if not went_on:
+                self._received = len(data)
+            if self._received > MAX_HEAD:
+                self._refuse_head()
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        self._in_head = True
-        self._head = 0
-        super().on_message_begin()
-        self.scope["extensions"] = self._extensions
+        self._receiving = self._in_head = True
+        self._taking = None
+        self._since = self._intake.now
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
 
     def on_headers_complete(self) -> None:
-        """End a head."""
+        """End a head: here it is known which way the request goes."""
         self._in_head = False
+        headers, url = self.headers, self.url
+        if len(headers) > MAX_HEADERS or (
+            self._received > MAX_HEAD
+            and len(url) + sum([len(name) + len(value) + 4 for name, value in headers]) > MAX_HEAD
+        ):
+            self._refuse_head()
+            return
+        self._received = 0
+        if self.transport.is_closing():
+            return
+        if url.startswith(SUBMIT_PATH) and self.parser.get_method() == b"POST":
+            path, _, query = url.partition(b"?")
+            if path == SUBMIT_PATH:
+                self._begin_taking(query, headers)
+                return
+        expects = self.expect_100_continue
+        super().on_message_begin()  # what an ASGI application wants to know of it
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        self.scope["extensions"] = self._extensions
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        if self._taking is not None:
+            self._taking.more(body)
+        elif self.cycle is not None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._receiving = False
+        self._since = self._intake.now
+        if self._taking is not None:
+            self._taking.end()
+        elif self.cycle is not None:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Give the next request its turn."""
+        self._since = self._intake.now
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused and not self.flow.write_paused:
+            self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def pause_writing(self) -> None:
+        """Read no further requests from a client that does not take its answers."""
+        super().pause_writing()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on with a client that takes its answers again."""
+        super().resume_writing()
+        self.flow.resume_reading()
+
+    def look(self, now: float, limits: Limits) -> None:
+        """See `intake.Connection`."""
+        waited = now - self._since - LOOK_SECONDS  # `_since` may lie so much too early: never cut before the time
+        if waited > limits.shortest:
+            allowed, end = self._patience(limits)
+            if waited > allowed:
+                end()
+
+    def _patience(self, limits: Limits) -> tuple[float, Callable[[], object]]:
+        """How long it may be in its state, and what happens then."""
+        idle = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]
+        if self.transport.is_closing() or (idle and self.transport.get_write_buffer_size()):
+            return limits.stalled_seconds, self.transport.abort
+        if self._in_head:
+            told = f"the head of the request took over {limits.head_seconds:g} s"
+            return limits.head_seconds, partial(self._refuse, 408, "too_slow", told)
+        if self._receiving and not self.flow.read_paused:
+            told = f"the body took over {limits.body_seconds:g} s, and a second more a KB"
+            allowed = limits.body_seconds + self._received / BODY_RATE
+            return allowed, partial(self._refuse, 408, "too_slow", told)
+        return (limits.idle_seconds, self.transport.close) if idle else (math.inf, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP."""
-        told = "this is not an HTTP/1.1 request" if msg.startswith("Invalid HTTP") else msg
-        self._refuse(b"400 Bad Request", "not_http", told)
+        if not self.transport.is_closing():
+            self._refuse(400, "not_http", "this is not an HTTP/1.1 request" if msg.startswith("Invalid HTTP") else msg)
 
-    def _refuse(self, status: bytes, code: str, message: str) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle | Taking, app: ASGI3Application) -> None:
+        if isinstance(cycle, Taking):
+            cycle.begin()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _begin_taking(self, query: bytes, headers: Headers) -> None:
+        before = self.cycle
+        keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        self._taking = taking = Taking(self._answer, self._intake, query, headers, keep_alive=keep_alive)
+        self.cycle = taking  # type: ignore[assignment]
+        if self.expect_100_continue and not taking.refused:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if before is None or before.response_complete:  # type: ignore[redundant-expr]
+            taking.begin()
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((taking, self.app))  # type: ignore[arg-type]
+
+    def _answer(self, taking: Taking, status: int, headers: Headers, content: bytes) -> None:
+        """Send the answer to a request to submitlogs."""
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        if not taking.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += (b"content-length: %d\r\n\r\n" % len(content), content)
+        taking.response_complete = True
+        if self.transport.is_closing():
+            return
+        self.transport.write_whole(b"".join(lines))  # type: ignore[attr-defined]
+        if not taking.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _refuse_head(self) -> None:
+        told = f"the request line and headers are over {MAX_HEAD} bytes or {MAX_HEADERS} headers; send less"
+        self._refuse(431, "head_too_large", told)
+
+    def _refuse(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
+        """Answer what cannot be read on from, and close."""
         content = responses.body(code, message)
-        head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (status, len(content)) + content)
+        lines = [STATUS_LINE[status], b"content-type: application/json\r\nconnection: close\r\n"]
+        lines += [b"%s: %s\r\n" % header for header in headers]
+        lines += [b"content-length: %d\r\n\r\n" % len(content), content]
+        self.transport.write(b"".join(lines))
         self.transport.close()

@@ -3,7 +3,6 @@
 from msgspec import Struct
 from msgspec.json import encode
 from starlette.responses import Response
-from starlette.types import Send
 
 from footpath import errors
 
@@ -60,8 +59,9 @@ def response(error: errors.FootpathError) -> Response:
     return answer
 
 
-async def answer(send: Send, status: int, headers: Headers, content: bytes) -> None:
-    """Send a whole answer, for routes that speak ASGI themselves."""
-    headers.append((b"content-length", b"%d" % len(content)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+INTERNAL: tuple[int, Headers, bytes] = (
+    500,
+    [JSON],
+    body("internal", "footpath met a fault of its own; its log says which"),
+)
+"""What is answered when footpath itself is at fault."""

@@ -1,25 +1,31 @@
-"""POST /api/submitlogs, as plain ASGI: every other layer would cost more than decoding and checking an action does.
+"""POST /api/submitlogs: headers and body -> checked -> journal -> answer.
 
 The answer "submitted" is sent when the journal says that every accepted action is durable, never before.
+Leaves out how a request comes in and an answer goes out: that is `taking` and `protocol`.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 
+import structlog
 from msgspec import Struct
 from msgspec.json import encode
-from starlette.types import Receive, Scope, Send
 
 from footpath import decode
 from footpath.action import MAX_BODY, Checked, Reject
-from footpath.errors import BadKey, FootpathError, TooLarge
+from footpath.errors import BadKey, FootpathError
 from footpath.journal.base import Journal, Once
-from footpath.web.responses import JSON, answer, describe
+from footpath.web.responses import INTERNAL, JSON, Headers, describe
 
 MAX_KEY = 255  # characters of an Idempotency-Key: what Stripe takes, whose clients set the custom
 REPLAYED = (b"idempotent-replayed", b"true")  # beside an answer that was kept with its key; Stripe's name for it
 
+Answer = Callable[[int, Headers, bytes], None]
+"""Takes status, headers and content of an answer."""
+
 _PLAIN = b'{"message":"submitted","accepted":%d,"duplicates":0,"rejected":[]}'
+_log = structlog.get_logger()
 
 
 class Submitted(Struct):
@@ -31,10 +37,6 @@ class Submitted(Struct):
     rejected: list[Reject]
 
 
-class ClientGone(Exception):
-    """The client hung up before its body was complete; there is nobody to answer."""
-
-
 class Submit:
     """The route, over a journal that is there once the server has started."""
 
@@ -42,27 +44,36 @@ class Submit:
         """`journal` gives the journal at the time of a request."""
         self._journal = journal
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one request."""
+    def take(self, _query: bytes, headers: Headers, body: bytes, answer: Answer) -> None:
+        """Take one whole request; `answer` is called once, now or later in this event loop."""
         try:
-            encoding, key = _headers(scope)
-            body = await _body(receive)
+            encoding, key = _meaning(headers)
             checked = decode.read(body, encoding)
             fresh = said(checked)
             once = Once(key, hashlib.sha256(body).digest(), fresh) if key else None
-            earlier = await self._journal().append(checked.entries, once)
+            kept = self._journal().append(checked.entries, once)
         except FootpathError as error:
-            status, headers, content = describe(error)
-            if isinstance(error, TooLarge):
-                headers.append((b"connection", b"close"))  # the rest of the body is not read
-            await answer(send, status, headers, content)
-        except ClientGone:
-            return
+            answer(*describe(error))
+        except Exception:  # noqa: BLE001 - it is logged, and the client is told
+            _log.exception("a request met a fault")
+            answer(*INTERNAL)
         else:
-            if earlier is None:
-                await answer(send, 200, [JSON], fresh)
-            else:
-                await answer(send, 200, [JSON, REPLAYED], earlier)
+            kept.add_done_callback(lambda done: _finish(done, fresh, answer))
+
+
+def _finish(done: asyncio.Future[bytes | None], fresh: bytes, answer: Answer) -> None:
+    error = done.exception()
+    if error is None:
+        earlier = done.result()
+        if earlier is None:
+            answer(200, [JSON], fresh)
+        else:
+            answer(200, [JSON, REPLAYED], earlier)
+    elif isinstance(error, FootpathError):
+        answer(*describe(error))
+    else:
+        _log.error("a request met a fault", exc_info=error)
+        answer(*INTERNAL)
 
 
 def said(checked: Checked) -> bytes:
@@ -72,14 +83,11 @@ def said(checked: Checked) -> bytes:
     return encode(Submitted("submitted", checked.accepted, 0, checked.rejects))
 
 
-def _headers(scope: Scope) -> tuple[str, str]:
+def _meaning(headers: Headers) -> tuple[str, str]:
     """The content encoding and the Idempotency-Key, empty where there is none."""
     encoding = key = ""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            if int(value) > MAX_BODY:
-                raise TooLarge(_too_large(int(value)))
-        elif name == b"content-encoding":
+    for name, value in headers:
+        if name == b"content-encoding":
             encoding = value.decode("latin-1")
         elif name == b"idempotency-key":
             key = _key(value)
@@ -93,25 +101,6 @@ def _key(value: bytes) -> str:
     return key
 
 
-def _too_large(size: int) -> str:
+def too_large(size: int) -> str:
+    """What to say of a body of at least `size` bytes."""
     return f"the body is over {MAX_BODY} bytes ({size}); send fewer actions at a time, or gzip them"
-
-
-async def _body(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body") and message["type"] == "http.request":
-        return body
-    pieces = [body]
-    size = len(body)
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        if not message.get("more_body"):
-            return b"".join(pieces)
-        message = await receive()
-        piece: bytes = message.get("body", b"")
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_BODY:
-            raise TooLarge(_too_large(size))

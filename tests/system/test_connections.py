@@ -228,13 +228,16 @@ def long_head(line: str, size: int) -> bytes:
         return get("userId=" + "u" * size, "Connection: close")
     if line == "header":
         return get("userId=u", "X-Long: " + "x" * size, "Connection: close")
-    return get("userId=u", *(f"X-{number}: x" for number in range(size // 12)), "Connection: close")
+    number = 95 if size < (1 << 20) else size // 12
+    return get(
+        "userId=u", *(f"X-{place}: {'x' * (size // number - 8)}" for place in range(number)), "Connection: close"
+    )
 
 
 @pytest.mark.parametrize("line", ["url", "header", "headers"])
 def test_a_head_without_end_is_refused(server: Server, line: str) -> None:
-    """A request line or headers of 8 MiB are refused with 431; of 32 KiB they are read."""
-    for size, expected in ((8 << 20, {431}), (32 << 10, {200, 400})):
+    """A request line or headers of 8 MiB or 34 KiB are refused with 431; of 31 KiB they are read."""
+    for size, expected in ((8 << 20, {431}), (34 << 10, {431}), (31 << 10, {200, 400})):
         with server.connect() as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(long_head(line, size))
@@ -243,6 +246,15 @@ def test_a_head_without_end_is_refused(server: Server, line: str) -> None:
         assert set(statuses(answer)) <= expected
         if expected == {431}:
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "head_too_large"
+
+
+def test_a_hundred_headers_are_enough(server: Server) -> None:
+    """A request with 100 headers is read; with 101 it is refused with 431."""
+    for number, expected in ((100, 200), (101, 431)):
+        headers = [f"X-{place}: x" for place in range(number - 2)]
+        with server.connect() as connection:
+            connection.sendall(get("userId=u", *headers, "Connection: close"))
+            assert statuses(read_all(connection)) == [expected]
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.0"])

@@ -1,0 +1,71 @@
+"""What the connections of a server process share: who takes what users did, and how patient it is with clients.
+
+A connection is idle, in the head of a request, in its body, or waiting for the answer, and may stay in each of the
+first three for as long as `Limits` says; answers have limits of their own. One look at all connections a second finds
+those that take too long, instead of a timer a request; while there are none, nothing runs.
+
+A body may take `body_seconds`, and a second more for each kilobyte that has come: a slow line gets through, a client
+that sends a byte now and then does not. That is Apache's RequestReadTimeout with MinRate.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from footpath.web.submit import Submit
+
+LOOK_SECONDS = 1.0  # between two looks at all connections: ten thousand are looked at in some milliseconds
+BODY_RATE = 1024  # bytes a second: what comes slower over more than `body_seconds` is cut
+
+
+class Limits(NamedTuple):
+    """How long a client may take, in seconds, and how much may be under way at once."""
+
+    head_seconds: float
+    body_seconds: float
+    idle_seconds: float
+    stalled_seconds: float
+    connections: int
+    held_bytes: int
+
+    @property
+    def shortest(self) -> float:
+        """The time that no state of a connection is cut before."""
+        return min(self.head_seconds, self.body_seconds, self.idle_seconds, self.stalled_seconds)
+
+
+class Connection(Protocol):
+    """A connection, as far as its state matters here."""
+
+    def look(self, now: float, limits: Limits) -> None:
+        """End the connection if it has been in its state for too long."""
+        ...
+
+
+class Intake:
+    """One a process. Belongs to the event loop."""
+
+    def __init__(self, submit: Submit, limits: Limits) -> None:
+        """Prepare to take requests with `submit`."""
+        self.submit = submit
+        self.limits = limits
+        self.held = 0  # bytes of bodies that are not whole yet
+        self.now = 0.0  # by the event loop's clock, at the last look
+        self._looking = False
+
+    def watch(self, connections: Iterable[Connection], loop: asyncio.AbstractEventLoop) -> None:
+        """Look at the connections from now on, for as long as there are any."""
+        if not self._looking:
+            self._looking = True
+            self.now = loop.time()
+            loop.call_later(LOOK_SECONDS, self._look, connections, loop)
+
+    def _look(self, connections: Iterable[Connection], loop: asyncio.AbstractEventLoop) -> None:
+        self.now = loop.time()
+        found = list(connections)
+        for connection in found:
+            connection.look(self.now, self.limits)
+        if found:
+            loop.call_later(LOOK_SECONDS, self._look, connections, loop)
+        else:
+            self._looking = False
