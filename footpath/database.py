@@ -115,12 +115,11 @@ CREATE TABLE forgotten (
 SCHEMA_VERSION = 1 + len(_STEPS)
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder and its database where they do not exist, and refuse those that are not ours to write.
+def make_folder(folder: Path) -> None:
+    """Make the folder where it does not exist.
 
     Raises:
-        FolderUnusable: the folder cannot be made, read or written.
-        SchemaUnknown: the file is another program's, or a newer footpath's.
+        FolderUnusable: it cannot be made or written, or its path is one that DuckDB cannot read.
     """
     if os.name != "nt" and "\\" in str(folder) and set(str(folder)) & set("*?["):
         raise FolderUnusable(
@@ -134,6 +133,18 @@ def prepare(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise FolderUnusable(f"cannot write in the data folder {folder}: {error.strerror or error}") from error
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder and its database where they do not exist, and bring an older database forward.
+
+    Only for the one that holds the folder (`service.hold`): an older footpath on it would not know the new schema.
+
+    Raises:
+        FolderUnusable: the folder cannot be made, read or written.
+        SchemaUnknown: the file is another program's, or a newer footpath's.
+    """
+    make_folder(folder)
     try:
         connection = _open(folder, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     except apsw.Error as error:
@@ -165,13 +176,14 @@ def connect(folder: Path, *, readonly: bool = False) -> apsw.Connection:
 
     Raises:
         FolderUnusable: there is no database, or it cannot be opened.
-        SchemaUnknown: the file is another program's, or a newer footpath's.
+        SchemaUnknown: the file is another program's, or a newer or an older footpath's.
     """
     if not (folder / FILE_NAME).exists():
         raise FolderUnusable(f"{folder} is not a footpath data folder: it holds no {FILE_NAME}")
     try:
         connection = _open(folder, apsw.SQLITE_OPEN_READWRITE)
         _refuse_unknown(connection, folder)
+        _refuse_older(connection, folder)
         _set_up(connection)
         if readonly:
             connection.execute("PRAGMA query_only = ON")
@@ -203,6 +215,16 @@ def _refuse_unknown(connection: apsw.Connection, folder: Path) -> None:
         raise SchemaUnknown(
             f"{folder} was written by a newer footpath (schema {version}, this one knows {SCHEMA_VERSION}): "
             "upgrade with pip install --upgrade footpath"
+        )
+
+
+def _refuse_older(connection: apsw.Connection, folder: Path) -> None:
+    """Leave what `prepare` has not brought forward: a command that reads must not change what an older one may use."""
+    (version,) = one(connection, "PRAGMA user_version")
+    if version < SCHEMA_VERSION:
+        raise SchemaUnknown(
+            f"{folder} was written by an older footpath (schema {version}, this one needs {SCHEMA_VERSION}):"
+            " start `footpath serve` of this version on it, which brings it forward"
         )
 
 

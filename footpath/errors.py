@@ -163,7 +163,7 @@ class FolderInUse(OperatorError):
 
 
 class SchemaUnknown(OperatorError):
-    """The database is not footpath's, or was written by a newer footpath."""
+    """The database is not footpath's, or was written by a newer or an older one."""
 
     code = "schema_unknown"
 

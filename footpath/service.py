@@ -92,7 +92,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack) -> Fittings:
 
 @contextmanager
 def hold(folder: Path, who: str, otherwise: str = "choose another folder with --data") -> Iterator[None]:
-    """Be the one footpath of a data folder.
+    """Be the one footpath of a data folder, which is made, or brought forward from an older schema.
 
     Args:
         folder: the data folder.
@@ -101,7 +101,10 @@ def hold(folder: Path, who: str, otherwise: str = "choose another folder with --
 
     Raises:
         FolderInUse: another is; the message says who.
+        FolderUnusable: the folder cannot be made or written.
+        SchemaUnknown: the folder is another program's, or a newer footpath's.
     """
+    database.make_folder(folder)
     lock = FileLock(folder / "footpath.lock")
     note = folder / "holder.txt"
     try:
@@ -112,6 +115,7 @@ def hold(folder: Path, who: str, otherwise: str = "choose another folder with --
     except OSError as error:
         raise FolderUnusable(f"cannot lock the data folder {folder}: {error.strerror or error}") from error
     try:
+        database.prepare(folder)
         note.write_text(f"{who}, process {os.getpid()}", encoding="utf-8")
         yield
     finally:
@@ -166,7 +170,6 @@ def serve(settings: Settings) -> None:
         OperatorError: the folder or the address cannot be had.
     """
     log.configure(settings.log)
-    database.prepare(settings.data)
     listening = _listen(settings)
     port = listening.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

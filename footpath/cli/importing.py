@@ -126,9 +126,8 @@ def _target(settings: "Settings", url: str | None) -> Iterator["Target"]:
         with target.opened(url) as server:
             yield server
         return
-    from footpath import database, service
+    from footpath import service
 
-    database.prepare(settings.data)
     with (
         service.hold(settings.data, "footpath import", otherwise="import through it with --url"),
         folder.opened(settings) as opened,

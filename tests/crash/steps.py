@@ -104,12 +104,18 @@ def _write(said: int, name: str) -> None:
     os.write(said, f"{name}\n".encode())
 
 
+def _migrate(folder: Path, said: Said) -> None:
+    database.prepare(folder)
+    said("migrated")
+
+
 SCENARIOS: dict[str, Callable[[Path, Said], None]] = {
     "begin": _begin,
     "append": _append,
     "flush": _flush,
     "merge": _merge,
     "tidy": _tidy,
+    "migrate": _migrate,
 }
 
 

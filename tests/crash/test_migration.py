@@ -1,0 +1,115 @@
+"""A data folder that an older footpath wrote is brought forward whole, also when it is killed in the middle."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from footpath import database
+from footpath.errors import SchemaUnknown
+from footpath.find.base import Shape
+from footpath.find.duckdb import DuckdbFind
+from footpath.query import Query
+from footpath.store.check import look_at_database, look_at_parts
+
+STEPS = Path(__file__).with_name("steps.py")
+SCHEMA_1 = Path(__file__).parents[1] / "fixtures" / "schema-1"
+ACTIONS = 49
+KEYS = {"first", "second", "third", "fourth"}
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A folder of schema 1."""
+    folder = tmp_path / "older"
+    shutil.copytree(SCHEMA_1 / "parts", folder / "parts")
+    with closing(apsw.Connection(str(folder / "footpath.db"))) as connection:
+        connection.execute(f"{(SCHEMA_1 / 'footpath.sql').read_text(encoding='utf-8')}; PRAGMA journal_mode = WAL")
+    return folder
+
+
+def version(folder: Path) -> int:
+    """The schema of a folder."""
+    with closing(apsw.Connection(str(folder / "footpath.db"))) as connection:
+        return int(database.one(connection, "PRAGMA user_version")[0])
+
+
+def tables(folder: Path) -> set[tuple[str, str]]:
+    """Every table and index of a folder's database, and how it was made."""
+    with closing(apsw.Connection(str(folder / "footpath.db"))) as connection:
+        return set(connection.execute("SELECT name, coalesce(sql, '') FROM sqlite_schema"))
+
+
+def check(folder: Path) -> None:
+    """That a folder of today's schema holds everything that the older one held."""
+    with closing(DuckdbFind(folder, memory="100MB", read_seconds=60)) as find:
+        lines = [json.loads(row[0]) for chunk in find.rows(Query(), Shape.LINES).rows for row in chunk]
+    assert Counter(line["properties"]["n"] for line in lines) == Counter(range(ACTIONS))
+    assert sorted(line["seq"] for line in lines) == list(range(1, ACTIONS + 1))
+    assert len(next(line for line in lines if line["userId"] == "big")["properties"]["text"]) == 2000
+    with closing(database.connect(folder, readonly=True)) as connection:
+        assert {row[0] for row in connection.execute("SELECT key FROM idempotency")} == KEYS
+        parts, hot, problems, is_whole = look_at_database(connection)
+    assert (len(parts), hot, problems, is_whole) == (3, 12, [], True)
+    with look_at_parts(folder, "100MB") as look:
+        assert [look.problem(part) for part in parts] == [None] * 3
+
+
+def test_everything_is_found_after_the_migration(older: Path, tmp_path: Path) -> None:
+    """A folder of schema 1 has today's schema afterwards, the same as a new folder's, and all that it held."""
+    assert version(older) == 1
+    database.prepare(older)
+    assert version(older) == database.SCHEMA_VERSION
+    check(older)
+    database.prepare(tmp_path / "new")
+    assert tables(older) == tables(tmp_path / "new")
+    database.prepare(older)  # once more changes nothing
+    check(older)
+
+
+def test_a_crash_in_the_middle_leaves_the_old_or_the_new(older: Path, tmp_path: Path) -> None:
+    """Killed before any step, the folder has the schema it had or today's, and the next start ends with all it held."""
+    work = tmp_path / "work"
+    work.mkdir()
+    command = [sys.executable, str(STEPS), "migrate", str(older), str(work)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    points = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(points) > 5
+    seen = set()
+    for point in points:
+        folder = work / str(point["number"])
+        said = (work / f"{point['number']}.said").read_text(encoding="utf-8")
+        before = version(folder)
+        seen.add(before)
+        assert before in {1, database.SCHEMA_VERSION}, point
+        assert before == database.SCHEMA_VERSION or not said, point
+        database.prepare(folder)
+        assert version(folder) == database.SCHEMA_VERSION
+        check(folder)
+    assert seen == {1, database.SCHEMA_VERSION}
+
+
+def test_what_only_reads_does_not_migrate(older: Path) -> None:
+    """A command that reads an older folder is refused with the next step, and leaves it as it is."""
+    with pytest.raises(SchemaUnknown, match=r"schema 1.*footpath serve"):
+        database.connect(older, readonly=True)
+    assert version(older) == 1
+
+
+def test_a_newer_schema_is_refused(older: Path) -> None:
+    """A folder of a schema that is not known yet is refused with the next step, to write and to read, unchanged."""
+    newer = database.SCHEMA_VERSION + 1
+    with closing(apsw.Connection(str(older / "footpath.db"))) as connection:
+        connection.execute(f"PRAGMA user_version = {newer}")
+    before = tables(older)
+    for attempt in (database.prepare, database.connect):
+        with pytest.raises(SchemaUnknown, match=f"schema {newer}.*pip install --upgrade"):
+            attempt(older)
+    assert (version(older), tables(older)) == (newer, before)
