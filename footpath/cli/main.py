@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from footpath.cli import check, demo, export, find, importing, serve, sql, terminal
+from footpath.cli import backup, check, demo, export, find, importing, serve, sql, terminal
 from footpath.errors import FootpathError
 
 
@@ -34,6 +34,8 @@ app.command()(find.find)
 app.command()(export.export)
 app.command()(sql.sql)
 app.command()(check.check)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(demo.demo)
 
 

@@ -49,8 +49,8 @@ def document() -> Json:
             " session, type and time, in any combination. What was accepted is found by the very next read.\n\n"
             "Every error has the one shape `{code, message}`. An answer with `Retry-After` means that the same request"
             " can succeed later; any other error stays as it is until the request changes. Whatever the path, there are"
-            " also `not_found` (404), `not_http` (400), `too_slow` (408), `head_too_large` (431), `internal` (500), and `busy`"
-            " (503) when too many connections are open.",
+            " also `not_found` (404), `not_http` (400), `too_slow` (408), `head_too_large` (431), `internal` (500), and"
+            " `busy` (503) when too many connections are open.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "this server"}],
