@@ -49,6 +49,7 @@ class Settings:
     idempotency_hours: float = _setting(48.0, "how long an Idempotency-Key is remembered")
     read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
     readers: int = _setting(4, "reads answered at once in a process; further ones wait")
+    waiting_reads: int = _setting(64, "reads that may wait for that before further ones get 503: a minute's worth")
     stalled_seconds: float = _setting(30.0, "how long a client may take nothing of its answer before it is cut off")
     read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
     keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
@@ -131,8 +132,8 @@ _COUNT: _Rule = (lambda value: 1 <= value <= MAX_COUNT, f"it must be between 1 a
 _DURATION: _Rule = (lambda value: 0 < value <= MAX_DURATION, f"it must be more than 0 and at most {MAX_DURATION:,}")
 _IS_MEMORY: _Rule = (_MEMORY.fullmatch, "it must be a number with a unit, like 256MB or 1.5GB")
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys(("workers", "readers", "flush_actions", "part_actions", "connections"), _COUNT),
-    **dict.fromkeys(("journal_actions", "waiting_bytes", "held_bytes"), _COUNT),
+    **dict.fromkeys(("workers", "readers", "waiting_reads", "connections"), _COUNT),
+    **dict.fromkeys(("flush_actions", "part_actions", "journal_actions", "waiting_bytes", "held_bytes"), _COUNT),
     **dict.fromkeys(("flush_seconds", "idempotency_hours", "read_seconds", "stalled_seconds"), _DURATION),
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), _DURATION),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),

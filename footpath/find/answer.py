@@ -21,9 +21,11 @@ import duckdb
 import nanoarrow
 from msgspec import structs
 from msgspec.json import encode
+from nanoarrow._utils import NanoarrowException
 from nanoarrow.c_array_stream import CArrayStream
 from nanoarrow.ipc import StreamWriter
 
+from footpath.errors import ReadFailed
 from footpath.find.base import Find, Shape
 from footpath.query import Position, Query, cursor
 from footpath.store.parquet import pattern, quote
@@ -31,6 +33,12 @@ from footpath.store.parquet import pattern, quote
 PAGE_BYTES = 8 << 20  # a page ends early at this size, so that 10,000 huge actions are not put together in memory
 CSV_HEADER = ("userId", "sessionId", "time", "type", "properties", "id", "seq", "receivedAt")
 _COPY_STEP = 1 << 18
+_WRITER: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "memory_limit": "256MB",
+    "preserve_insertion_order": False,
+}
+_AS_PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '16MB')"  # 100,000 usual actions
 
 Rows = Iterable[list[tuple[Any, ...]]]
 
@@ -138,7 +146,7 @@ def _cell(value: object) -> object:
 
 def _arrow(streams: Iterator[Any]) -> Iterator[bytes]:
     buffer = io.BytesIO()
-    with StreamWriter.from_writable(buffer) as writer:
+    with _reading(), StreamWriter.from_writable(buffer) as writer:
         for piece in streams:
             source = nanoarrow.ArrayStream(piece)
             writer.write_stream(CArrayStream.from_c_arrays([], nanoarrow.c_schema(source.schema)), write_schema=None)
@@ -150,10 +158,22 @@ def _arrow(streams: Iterator[Any]) -> Iterator[bytes]:
     yield buffer.getvalue()
 
 
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What fails in the middle of a stream of columns, as footpath says it: to Arrow it is one error like another."""
+    try:
+        yield
+    except (NanoarrowException, duckdb.Error) as error:
+        raise ReadFailed(
+            f"the read ended early ({type(error).__name__}): it took too long, or the stored actions are damaged"
+        ) from error
+
+
 def _parquet(streams: Iterator[Any]) -> Iterator[bytes]:
     with tempfile.TemporaryDirectory(prefix="footpath-") as folder:
         path = Path(folder) / "answer.parquet"
-        write_parquet(streams, path)
+        with _reading():
+            write_parquet(streams, path)
         with path.open("rb") as file:
             while piece := file.read(_COPY_STEP):
                 yield piece
@@ -167,20 +187,23 @@ class _Stream:
 
 
 def write_parquet(streams: Iterator[Any], path: Path) -> None:
-    """Write Arrow streams of one schema, one after the other, as one Parquet file; in the memory of one of them."""
+    """Write Arrow streams of one schema, one after the other, as one Parquet file; in the memory of one of them.
+
+    The engine bounds a row group by bytes only when it need not keep the order; its one thread keeps it all the same.
+    """
     pieces = []
-    with contextlib.closing(duckdb.connect(":memory:", config={"threads": 1})) as engine:
+    with contextlib.closing(duckdb.connect(":memory:", config=_WRITER)) as engine:
         for place, source in enumerate(streams):
             piece = path.with_name(f"{path.name}.{place}")
             engine.register("piece", _Stream(source))
-            engine.execute(f"COPY (FROM piece) TO {quote(str(piece))} (FORMAT parquet, COMPRESSION zstd)")
+            engine.execute(f"COPY (FROM piece) TO {quote(str(piece))} {_AS_PARQUET}")
             engine.unregister("piece")
             pieces.append(piece)
         if len(pieces) == 1:
             pieces[0].replace(path)
             return
         engine.execute(
-            f"COPY (FROM read_parquet($pieces)) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)",
+            f"COPY (FROM read_parquet($pieces)) TO {quote(str(path))} {_AS_PARQUET}",
             {"pieces": [pattern(piece) for piece in pieces]},
         )
         for piece in pieces:

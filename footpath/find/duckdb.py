@@ -19,7 +19,8 @@ from footpath import database
 from footpath.errors import OperatorError, ReadFailed
 from footpath.find import sql, text, windows
 from footpath.find.base import Shape, Snapshot
-from footpath.find.view import View, failures
+from footpath.find.deadline import Deadlines
+from footpath.find.view import View
 from footpath.journal.index import UserIndex
 from footpath.query import Query
 from footpath.store import parquet
@@ -35,6 +36,8 @@ OPTIMIZERS = frozenset(
 """What the statements here profit from; the other forty steps cost a third of the time of a short read."""
 
 LOOKUP_ROWS = 50_000  # of one user or session that are put in order and into text in Python: 30 MB
+LOOKUP_BYTES = 8 << 20  # of their properties, for the same: 50,000 of the largest would take 3 GB
+_PROPERTIES = text.COLUMNS.split(", ").index("properties")
 
 
 class DuckdbFind:
@@ -45,6 +48,7 @@ class DuckdbFind:
         self.folder = folder
         self.read_seconds = read_seconds
         self._stack = ExitStack()
+        self._deadlines = self._stack.enter_context(contextlib.closing(Deadlines()))
         self._engine = self._stack.enter_context(parquet.engine(folder, memory=memory, optimizers=OPTIMIZERS))
         self.index = UserIndex()
         self._idle: list[apsw.Connection] = []
@@ -58,16 +62,10 @@ class DuckdbFind:
     def columns(self, query: Query) -> Iterator[duckdb.DuckDBPyRelation]:
         """See `Find.columns`."""
         view = self._view(query)
-        with contextlib.closing(view.cursor):
+        with view.ending(self._deadlines):
             view.keep_hot()
-            for part, parts in self._time_windows(view, query):
-                source, bindings = view.source(parts)
-                where, values = sql.condition(part)
-                text = (
-                    f"SELECT {parquet.COLUMNS} FROM ({source or _NOTHING}) WHERE {where} ORDER BY {sql.in_time(query)}"
-                )
-                with failures():
-                    yield view.cursor.sql(text, params=bindings | values)
+            for window, parts in self._time_windows(view, query):
+                yield from view.slices(sql.in_time(query), sql.condition(window), parts)
 
     def close(self) -> None:
         """Close everything; reads that go on fail."""
@@ -97,16 +95,16 @@ class DuckdbFind:
             raise ReadFailed(f"the journal and the catalog could not be read: {error}") from error
 
     def _chunks(self, view: View, query: Query, shape: Shape) -> Iterator[list[tuple[Any, ...]]]:
-        with contextlib.closing(view.cursor):
+        with view.ending(self._deadlines):
             found = None if _is_large(query) else self._lookup(view, query, shape)
             if found is not None:
                 yield found
             elif query.limit is not None:
-                yield from self._in_time(view, query, f"{sql.SELECT[shape]}, epoch_us(time), seq")
+                yield from self._in_time(view, query, shape, ", epoch_us(time), seq")
             elif shape is Shape.PATHS:
                 yield from self._by_user(view, query)
             else:
-                yield from self._in_time(view, query, sql.SELECT[shape])
+                yield from self._in_time(view, query, shape)
 
     @staticmethod
     def _lookup(view: View, query: Query, shape: Shape) -> list[tuple[Any, ...]] | None:
@@ -114,9 +112,8 @@ class DuckdbFind:
         more = "" if query.limit is None else f" LIMIT {query.limit}"
         if not view.execute(text.COLUMNS, sql.in_time(query) + more, sql.condition(query), view.parts):
             return []
-        with failures():
-            found = view.cursor.fetchmany(LOOKUP_ROWS + 1)
-        if len(found) > LOOKUP_ROWS:
+        found = view.fetch_all(_PROPERTIES, LOOKUP_ROWS, LOOKUP_BYTES)
+        if found is None:
             return None
         write = text.SHAPE[shape]
         if query.limit is not None:
@@ -131,15 +128,15 @@ class DuckdbFind:
         for low, high in ranges:
             parts = touching(view.parts, low, high)
             if view.execute(sql.SELECT[Shape.PATHS], sql.by_session(query), sql.condition(query, low, high), parts):
-                yield from view.fetch()
+                yield from view.fetch(Shape.PATHS)
 
-    def _in_time(self, view: View, query: Query, select: str) -> Iterator[list[tuple[Any, ...]]]:
+    def _in_time(self, view: View, query: Query, shape: Shape, place: str = "") -> Iterator[list[tuple[Any, ...]]]:
         left = query.limit
         for window, parts in self._time_windows(view, query):
             more = "" if left is None else f" LIMIT {left}"
-            if not view.execute(select, sql.in_time(query) + more, sql.condition(window), parts):
+            if not view.execute(sql.SELECT[shape] + place, sql.in_time(query) + more, sql.condition(window), parts):
                 continue
-            for rows in view.fetch():
+            for rows in view.fetch(shape):
                 yield rows
                 if left is not None:
                     left -= len(rows)
@@ -173,13 +170,6 @@ class DuckdbFind:
                     and (window.time_to is None or part.time_min <= window.time_to)
                 ],
             )
-
-
-_NOTHING = (
-    "SELECT NULL::VARCHAR AS user_id, NULL::VARCHAR AS session_id, NULL::TIMESTAMP AS time,"
-    " NULL::SMALLINT AS utc_offset, NULL::VARCHAR AS type, NULL::VARCHAR AS properties, NULL::VARCHAR AS id,"
-    " NULL::BIGINT AS seq, NULL::TIMESTAMP AS received_at WHERE false"
-)
 
 
 def _is_large(query: Query) -> bool:

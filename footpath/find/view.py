@@ -11,13 +11,22 @@ import duckdb
 
 from footpath import database
 from footpath.errors import ReadFailed
+from footpath.find import sql
+from footpath.find.base import Shape
+from footpath.find.deadline import Deadlines
 from footpath.journal import hot
 from footpath.journal.index import UserIndex
 from footpath.query import Query
 from footpath.store import local, parquet
 from footpath.store.base import Part
 
-FETCH_ROWS = 5_000  # rows turned into Python at once: half a megabyte of text
+FETCH_ROWS = 5_000  # rows given on at once: half a megabyte of text
+FETCH_BYTES = 1 << 20  # of text given on at once, so that fewer rows are when they are large
+FETCH_STEP = 256  # rows turned into Python before their size is known: 16 MB of the largest actions
+_NONE = hot.HotRows([], [], [], [], [])
+SLICE_BYTES = 16 << 20  # of rows given on as columns at once; the engine would hold 131,072 rows, whatever their size
+_FIXED = 100  # bytes of a row beside its properties, about
+_WIDE = {Shape.PATHS: 2, Shape.LINES: 0, Shape.CELLS: 4}  # which place of a row holds most of it
 
 
 class View:
@@ -34,9 +43,15 @@ class View:
         read_seconds: float,
     ) -> None:
         """Look at the journal and the catalog in one transaction; the read may take `read_seconds` from now."""
+        self._parts_folder = folder / "parts"
+        self._deadline = time.monotonic() + read_seconds
+        self._read_seconds = read_seconds
+        self._query = query
+        self._hot_is_table = False
+        self.cursor = cursor
         with database.snapshot(connection):
             (self.last_seq,) = database.one(connection, "SELECT seq FROM state")
-            self._hot = hot.matching(
+            pieces = hot.pieces(
                 connection,
                 user_id=query.user_id,
                 index=index,
@@ -45,21 +60,25 @@ class View:
                 time_to=query.time_to,
                 types=query.type_bits,
             )
+            self._hot = next(pieces, _NONE)
+            for piece in pieces:  # too much to hold: the engine keeps what matches, on disk if need be
+                self.keep_hot()
+                self._add_hot("INSERT INTO hot", piece)
             self.parts = local.matching(
                 connection, user_id=query.user_id, time_from=query.time_from, time_to=query.time_to
             )
-        self._parts_folder = folder / "parts"
-        self._deadline = time.monotonic() + read_seconds
-        self._read_seconds = read_seconds
-        self._hot_is_table = False
-        self.cursor = cursor
 
     def keep_hot(self) -> None:
         """Turn the hot rows into columns once, for a read of many statements."""
         if self._hot.seqs and not self._hot_is_table:
-            with failures():
-                self.cursor.execute(f"CREATE TEMP TABLE hot AS {parquet.HOT}", parquet.bind(self._hot))
+            self._add_hot("CREATE TEMP TABLE hot AS", self._hot)
             self._hot_is_table = True
+            self._hot = _NONE
+
+    def _add_hot(self, into: str, piece: hot.HotRows) -> None:
+        where, bindings = sql.condition(self._query)
+        with self.reading():
+            self.cursor.execute(f"{into} FROM ({parquet.HOT}) WHERE {where}", parquet.bind(piece) | bindings)
 
     def source(self, parts: list[Part]) -> tuple[str, dict[str, Any]]:
         """The SQL of all rows of some parts and of the hot ones, and its bindings."""
@@ -81,30 +100,103 @@ class View:
         if not source:
             return False
         where, values = condition
-        with failures():
+        with self.reading():
             self.cursor.execute(f"SELECT {select} FROM ({source}) WHERE {where} ORDER BY {order}", bindings | values)
         return True
 
-    def fetch(self) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of the statement that was executed."""
+    def fetch(self, shape: Shape) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of the statement that was executed, which have this shape."""
+        wide = _WIDE[shape]
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        step = min(FETCH_STEP, FETCH_ROWS)
         while True:
-            if time.monotonic() > self._deadline:
-                raise ReadFailed(
-                    f"the read took longer than {self._read_seconds:.0f} s; ask for less, or page with limit"
-                )
-            with failures():
-                rows = self.cursor.fetchmany(FETCH_ROWS)
-            if not rows:
+            with self.reading():
+                found = self.cursor.fetchmany(step)
+            rows += found
+            size += sum([len(row[wide]) for row in found])
+            if rows and (len(found) < step or len(rows) >= FETCH_ROWS or size >= FETCH_BYTES):
+                yield rows
+                rows, size = [], 0
+            if len(found) < step:
                 return
+
+    def fetch_all(self, wide: int, most_rows: int, most_bytes: int) -> list[tuple[Any, ...]] | None:
+        """All rows of the statement that was executed; None if they, or what stands at place `wide`, are more."""
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        while True:
+            with self.reading():
+                found = self.cursor.fetchmany(FETCH_STEP)
+            rows += found
+            if len(rows) > most_rows:
+                return None
+            if len(found) < FETCH_STEP:
+                return rows
+            size += sum([len(row[wide]) for row in found])
+            if size > most_bytes:
+                return None
+
+    def slices(
+        self, order: str, condition: tuple[str, dict[str, Any]], parts: list[Part]
+    ) -> Iterator[duckdb.DuckDBPyRelation]:
+        """The matching rows in order, as columns, `SLICE_BYTES` and a row at a time; one without rows if none match.
+
+        Each must be read before the next is asked for.
+        """
+        source, bindings = self.source(parts)
+        where, values = condition
+        with self.reading():
+            self.cursor.execute(
+                f"CREATE OR REPLACE TEMP TABLE sorted AS SELECT {parquet.COLUMNS} FROM ({source or _NOTHING})"
+                f" WHERE {where} ORDER BY {order}",
+                bindings | values,
+            )
+            ends = self.cursor.execute(
+                "SELECT max(rowid) + 1 AS past FROM (SELECT rowid, (sum(strlen(properties) + $fixed)"
+                " OVER (ROWS UNBOUNDED PRECEDING)) // $slice AS slice FROM sorted) GROUP BY slice ORDER BY past",
+                {"fixed": _FIXED, "slice": SLICE_BYTES},
+            ).fetchall()
+        low = 0
+        for (past,) in ends or [(0,)]:
+            with self.reading():
+                rows = self.cursor.sql(
+                    f"SELECT {parquet.COLUMNS} FROM sorted WHERE rowid >= $low AND rowid < $past",
+                    params={"low": low, "past": past},
+                )
             yield rows
+            low = past
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """A step of the read.
+
+        Raises:
+            ReadFailed: its time is over, or DuckDB cannot read what is stored.
+        """
+        if time.monotonic() > self._deadline:
+            raise self._late()
+        try:
+            yield
+        except duckdb.InterruptException as error:
+            raise self._late() from error
+        except duckdb.Error as error:
+            raise ReadFailed(
+                f"the stored actions could not be read ({type(error).__name__}); `footpath check` names a damaged part"
+            ) from error
+
+    @contextlib.contextmanager
+    def ending(self, deadlines: Deadlines) -> Iterator[None]:
+        """Let go of the cursor when the block ends; a statement within it ends with the time of the read."""
+        with contextlib.closing(self.cursor), deadlines.over(self.cursor, self._deadline):
+            yield
+
+    def _late(self) -> ReadFailed:
+        return ReadFailed(f"the read took longer than {self._read_seconds:g} s; ask for less, or page with limit")
 
 
-@contextlib.contextmanager
-def failures() -> Iterator[None]:
-    """What DuckDB cannot read, as footpath says it."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise ReadFailed(
-            f"the stored actions could not be read ({type(error).__name__}); `footpath check` names a damaged part"
-        ) from error
+_NOTHING = (
+    "SELECT NULL::VARCHAR AS user_id, NULL::VARCHAR AS session_id, NULL::TIMESTAMP AS time,"
+    " NULL::SMALLINT AS utc_offset, NULL::VARCHAR AS type, NULL::VARCHAR AS properties, NULL::VARCHAR AS id,"
+    " NULL::BIGINT AS seq, NULL::TIMESTAMP AS received_at WHERE false"
+)

@@ -4,7 +4,7 @@ Both a find and a flush take them from here, so that they agree on which rows ar
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import apsw
@@ -12,6 +12,7 @@ import zstandard
 
 from footpath.journal.index import UserIndex
 
+READ_BYTES = 4 << 20  # of JSON that a read holds at once: parsing it takes up to 80 MB, and several reads run
 MAX_BYTES = 16 << 20  # of JSON in a flush: 150,000 usual actions; parsing and sorting it takes up to 300 MB
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a JSON array starts with [
 
@@ -26,7 +27,19 @@ class HotRows(NamedTuple):
     received_at: list[int]
 
 
-def matching(
+def matching(connection: apsw.Connection, *, user_id: str | None = None, index: UserIndex | None = None) -> HotRows:
+    """The hot rows of a user, or all of them, at once: see `pieces`."""
+    found = list(pieces(connection, user_id=user_id, index=index))
+    return HotRows(
+        [one for piece in found for one in piece.user_ids],
+        [one for piece in found for one in piece.session_ids],
+        [one for piece in found for one in piece.actions],
+        [one for piece in found for one in piece.seqs],
+        [one for piece in found for one in piece.received_at],
+    )
+
+
+def pieces(
     connection: apsw.Connection,
     *,
     user_id: str | None = None,
@@ -35,10 +48,11 @@ def matching(
     time_from: int | None = None,
     time_to: int | None = None,
     types: int = 0,
-) -> HotRows:
-    """The hot rows that may hold matching actions: their actions are still to be filtered one by one.
+) -> Iterator[HotRows]:
+    """The hot rows that may hold matching actions, `READ_BYTES` and a row at a time; nothing if there are none.
 
-    With an `index` a user's rows are looked up; without, all hot rows are looked through: 0.2 us each.
+    Their actions are still to be filtered one by one. With an `index` a user's rows are looked up; without, all hot
+    rows are looked through: 0.2 us each.
     """
     conditions = ["seq > (SELECT flushed FROM state)"]
     bindings: list[str | int] = []
@@ -56,6 +70,7 @@ def matching(
             conditions.append(condition)
             bindings.append(value)
     hot = HotRows([], [], [], [], [])
+    size = 0
     decompress = zstandard.ZstdDecompressor().decompress
     for row in connection.execute(
         "SELECT user_id, session_id, actions, seq, received_at FROM journal"
@@ -63,7 +78,13 @@ def matching(
         tuple(bindings),
     ):
         _unpack(hot, row, decompress)
-    return hot
+        size += len(hot.actions[-1])
+        if size >= READ_BYTES:
+            yield hot
+            hot = HotRows([], [], [], [], [])
+            size = 0
+    if hot.seqs:
+        yield hot
 
 
 def oldest(connection: apsw.Connection, max_actions: int) -> tuple[HotRows, int]:

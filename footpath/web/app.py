@@ -59,7 +59,10 @@ class App:
         )
         self.intake = Intake(Submit(lambda: self.fittings.journal), limits)
         retrieve = Retrieve(
-            lambda: self.fittings.find, readers=settings.readers, stalled_seconds=settings.stalled_seconds
+            lambda: self.fittings.find,
+            readers=settings.readers,
+            waiting_reads=settings.waiting_reads,
+            stalled_seconds=settings.stalled_seconds,
         )
         self._rest = Starlette(
             lifespan=self._lifespan,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from footpath.errors import NotAcceptable
+from footpath.errors import Busy, NotAcceptable
 from footpath.find.answer import page, stream
 from footpath.find.base import Find
 from footpath.query import Query, parse
@@ -35,17 +35,20 @@ _FORMS["application/ndjson"] = "ndjson"
 class Retrieve:
     """The route, over a find that is there once the server has started."""
 
-    def __init__(self, find: Callable[[], Find], *, readers: int, stalled_seconds: float) -> None:
+    def __init__(self, find: Callable[[], Find], *, readers: int, waiting_reads: int, stalled_seconds: float) -> None:
         """Prepare to answer.
 
         Args:
             find: gives the find at the time of a request.
             readers: requests that are read at once; further ones wait.
+            waiting_reads: that may wait for that at once; further ones are refused as Busy.
             stalled_seconds: that a client may take nothing of its answer before it is cut off.
         """
         self._find = find
         self._stalled_seconds = stalled_seconds
         self._free = asyncio.Semaphore(readers)
+        self._waiting = 0
+        self._waiting_reads = waiting_reads
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
 
     async def answer(self, request: Request) -> Response:
@@ -58,7 +61,7 @@ class Retrieve:
             pieces = self._pieces(request, query, form)
             first = await anext(pieces, b"")  # so that what fails at once is answered with its status
             return _Streamed(first, pieces, headers, self._stalled_seconds)
-        async with self._free:
+        async with self._place():
             if await request.is_disconnected():
                 return _NOBODY
             body, next_cursor = await asyncio.wrap_future(self._threads.submit(page, self._find(), query, form))
@@ -66,8 +69,27 @@ class Retrieve:
             headers["link"] = f'<{_next(request.url.path, text, next_cursor)}>; rel="next"'
         return Response(body, headers=headers)
 
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None]:
+        """One of the places of readers, as soon as one is free.
+
+        Raises:
+            Busy: too many wait for one already.
+        """
+        if self._free.locked() and self._waiting >= self._waiting_reads:
+            raise Busy(f"{self._waiting} reads wait for others to end; ask again in a moment")
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
+
     async def _pieces(self, request: Request, query: Query, form: str) -> AsyncGenerator[bytes]:
-        async with self._free:
+        async with self._place():
             if await request.is_disconnected():  # while it waited: whoever still waits goes first
                 return
             pieces = iter(())  # type: Iterator[bytes]

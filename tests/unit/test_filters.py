@@ -30,6 +30,7 @@ from footpath.find import view as viewing
 from footpath.find.answer import page
 from footpath.find.base import Shape
 from footpath.find.duckdb import DuckdbFind
+from footpath.journal import hot
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import flush
 from footpath.keeper.merge import merge, plan, runs_of
@@ -214,12 +215,17 @@ def _groups(plan_: list[Step]) -> Iterator[tuple[str, list[Any]]]:
 
 @contextmanager
 def world(lookup_rows: int = 3) -> Iterator[World]:
-    """A new folder, read in windows and chunks of a few rows, and users of up to `lookup_rows` in the short way."""
+    """A new folder, read in windows, chunks and slices of a few rows, hot ones too, and short users in the short way.
+
+    Those are users of up to `lookup_rows`.
+    """
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(finding, "WINDOW_ROWS", 8)
         patch.setattr(finding, "LOOKUP_ROWS", lookup_rows)
         patch.setattr(viewing, "FETCH_ROWS", 2)
+        patch.setattr(viewing, "SLICE_BYTES", 300)
+        patch.setattr(hot, "READ_BYTES", 100 * lookup_rows)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foot path [1]")))
         database.prepare(folder)
         store = LocalStore(folder)

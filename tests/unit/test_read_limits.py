@@ -1,0 +1,114 @@
+"""What a read may take: its time ends every shape of it, and its memory follows no row that a user may send."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from itertools import chain
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from footpath import database
+from footpath.decode import read
+from footpath.errors import ReadFailed
+from footpath.find import answer
+from footpath.find.base import Shape
+from footpath.find.deadline import Deadlines
+from footpath.find.duckdb import DuckdbFind
+from footpath.journal.sqlite import SqliteJournal
+from footpath.query import Query
+
+WIDE = 60_000  # bytes of properties of each action
+
+
+def keep(folder: Path, sizes: list[int]) -> None:
+    """Keep actions of one user whose properties have about these sizes."""
+
+    async def go() -> None:
+        journal = SqliteJournal(folder, max_actions=10**9, max_waiting_bytes=10**9)
+        for second, size in enumerate(sizes):
+            time_text = f"2018-10-20T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+            action = {"time": time_text, "type": "CLICK", "properties": {"text": "x" * size}}
+            body = json.dumps({"userId": "u", "sessionId": "s", "actions": [action]})
+            await journal.append(read(body.encode()).entries)
+        await journal.close()
+
+    asyncio.run(go())
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What is closed in the end."""
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A prepared data folder."""
+    database.prepare(tmp_path)
+    return tmp_path
+
+
+Read = Callable[[DuckdbFind], object]
+
+
+def rows_of(shape: Shape) -> Read:
+    """A read of the rows of one user."""
+    return lambda find: list(chain.from_iterable(find.rows(Query(user_id="u"), shape).rows))
+
+
+def stream_of(form: str) -> Read:
+    """A read of everything in a format of columns."""
+    return lambda find: b"".join(answer.stream(find, Query(), form))
+
+
+READS: dict[str, Read] = {
+    **{shape.value: rows_of(shape) for shape in Shape},
+    **{form: stream_of(form) for form in ("arrow", "parquet")},
+    "page": lambda find: answer.page(find, Query(limit=3), "json"),
+}
+
+
+@pytest.mark.parametrize("read_all", READS.values(), ids=READS.keys())
+def test_a_read_ends_with_its_time(folder: Path, stack: ExitStack, read_all: Read) -> None:
+    """Every kind of read whose time is over fails and says so; with time it does not."""
+    keep(folder, [10] * 5)
+    late = stack.enter_context(closing(DuckdbFind(folder, memory="100MB", read_seconds=1e-9)))
+    with pytest.raises(ReadFailed, match="took longer than 1e-09 s"):
+        read_all(late)
+    assert read_all(stack.enter_context(closing(DuckdbFind(folder, memory="100MB", read_seconds=60))))
+
+
+def test_a_long_statement_is_interrupted(stack: ExitStack) -> None:
+    """A statement of hours ends within seconds of its deadline, and the same cursor can then be used."""
+    deadlines = stack.enter_context(closing(Deadlines()))
+    cursor = stack.enter_context(closing(duckdb.connect(":memory:")))
+    started = time.monotonic()
+    with deadlines.over(cursor, started + 0.2), pytest.raises(duckdb.InterruptException):
+        cursor.execute("SELECT sum(a.range * b.range) FROM range(10_000_000) a, range(10_000_000) b").fetchall()
+    assert time.monotonic() - started < 10
+    assert cursor.execute("SELECT 1").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("shape", Shape)
+@pytest.mark.parametrize("limit", [None, 700])
+def test_chunks_of_wide_rows_are_short(folder: Path, stack: ExitStack, shape: Shape, limit: int | None) -> None:
+    """Of a user with hundreds of the largest actions no chunk holds more than 300, and together they are all."""
+    keep(folder, [WIDE] * 600)
+    find = stack.enter_context(closing(DuckdbFind(folder, memory="200MB", read_seconds=60)))
+    lengths = [len(chunk) for chunk in find.rows(Query(user_id="u", limit=limit), shape).rows]
+    assert sum(lengths) == 600
+    assert max(lengths) <= 300
+
+
+def test_columns_of_wide_rows_come_in_slices(folder: Path, stack: ExitStack) -> None:
+    """As columns no slice holds more than 17 MB, small rows are not cut for that, and the order is kept."""
+    keep(folder, [WIDE] * 400 + [10] * 2_000)
+    find = stack.enter_context(closing(DuckdbFind(folder, memory="200MB", read_seconds=60)))
+    slices = [relation.fetchall() for relation in find.columns(Query(user_id="u"))]
+    assert [sum(len(row[5]) for row in rows) < 17_000_000 for rows in slices] == [True, True]
+    assert [row[7] for row in chain.from_iterable(slices)] == list(range(1, 2_401))
