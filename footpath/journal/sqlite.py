@@ -27,8 +27,10 @@ from footpath import database
 from footpath.action import Entry
 from footpath.errors import FootpathError, JournalFailed, JournalFull, KeyReused
 from footpath.journal.base import Once
+from footpath.journal.checkpoint import Checkpoints
 
 COMPRESS_FROM = 1024  # bytes: zstd level 1 then saves more in SQLite's writes than it costs
+BUSY_STEP_SECONDS = 0.000_5
 REOPEN_SECONDS = 1.0  # between tries to mend a failed journal: a full disk is noticed as free within a second or two
 
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -62,7 +64,9 @@ class SqliteJournal:
         self._folder = folder
         self._max_actions = max_actions
         self._max_waiting_bytes = max_waiting_bytes
-        self._connection: apsw.Connection | None = database.connect(folder)
+        self._connection: apsw.Connection | None = None
+        self._checkpoints: Checkpoints | None = None
+        self._connect()
         self._compress = zstandard.ZstdCompressor(level=1).compress
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[_Waiting] = []
@@ -168,9 +172,10 @@ class SqliteJournal:
 
     def _commit(self, group: list[_Waiting]) -> list[_Outcome]:
         """Make a group durable in one transaction; an outcome for each of it."""
-        connection = self._connection
-        if connection is None:
+        connection, checkpoints = self._connection, self._checkpoints
+        if connection is None or checkpoints is None:
             raise JournalFailed("the journal is closed")
+        checkpoints.settle()
         compress = self._compress
         packed = [
             [entry.actions if len(entry.actions) < COMPRESS_FROM else compress(entry.actions) for entry in item.entries]
@@ -224,15 +229,31 @@ class SqliteJournal:
                 raise JournalFailed("the log is in use and cannot be emptied yet")
             with database.write(connection):
                 connection.execute("UPDATE state SET seq = seq")
-        except BaseException:
+        finally:
             connection.close()
-            raise
-        self._connection = connection
+        self._connect()
+
+    def _connect(self) -> None:
+        self._connection = database.connect(self._folder)
+        self._connection.set_busy_handler(_wait)
+        self._checkpoints = Checkpoints(self._connection, lambda: database.connect(self._folder))
 
     def _disconnect(self) -> None:
+        checkpoints, self._checkpoints = self._checkpoints, None
+        if checkpoints is not None:
+            checkpoints.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _wait(tries: int) -> bool:
+    """Wait for the keeper, which holds the lock for a millisecond or two.
+
+    SQLite's own waiting goes up to a tenth of a second a time, and whoever asks in between goes first.
+    """
+    time.sleep(BUSY_STEP_SECONDS)
+    return tries * BUSY_STEP_SECONDS < database.BUSY_MILLISECONDS / 1000
 
 
 def _insert(connection: apsw.Connection, values: list[object]) -> None:
