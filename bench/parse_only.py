@@ -16,6 +16,7 @@ from footpath.action import Entry
 from footpath.config import Settings
 from footpath.find.duckdb import DuckdbFind
 from footpath.journal.base import Once
+from footpath.keys.ring import Ring
 from footpath.web.app import Fittings
 
 
@@ -38,7 +39,9 @@ def open_nowhere(settings: Settings, stack: AsyncExitStack) -> Fittings:
     """In the place of `service.open_embedded`."""
     find = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)
     stack.callback(find.close)
-    return Fittings(Nowhere(), find, dict)
+    keys = Ring(settings.data, is_private=True)
+    stack.callback(keys.close)
+    return Fittings(Nowhere(), find, dict, keys)
 
 
 @contextmanager

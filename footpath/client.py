@@ -47,14 +47,15 @@ class _Said(Struct):
 class Client:
     """Submits to one server. Use one a thread, and close it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         """Prepare to send to a server.
 
         Args:
             url: its address, like http://127.0.0.1:8000; a path in front of /api is kept.
+            key: one that may write, if the server asks for keys. It is never told of.
 
         Raises:
-            CommandFailed: that is no address.
+            CommandFailed: that is no address, or the key cannot be one.
         """
         parts = urlsplit(url)
         try:
@@ -62,11 +63,13 @@ class Client:
         except ValueError:
             port = -1
         if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
-            raise CommandFailed(f"--url {url[:120]!r} is not an address; write it like http://127.0.0.1:8000")
+            shown = url.partition("?")[0].rpartition("@")[2][:120]
+            raise CommandFailed(f"--url {shown!r} is not an address; write it like http://127.0.0.1:8000")
         made = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = made(parts.hostname, port, timeout=TIMEOUT)
         self._path = parts.path.rstrip("/") + SUBMIT_PATH
-        self._url = url
+        self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # without what may be secret
+        self._headers = {} if key is None else {"Authorization": f"Bearer {_checked(key)}"}
         self._reached = False
 
     def submit(self, body: bytes, key: str) -> Answer:
@@ -104,7 +107,7 @@ class Client:
         self._connection.close()
 
     def _send(self, body: bytes, key: str) -> _Response:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key, **self._headers}
         self._connection.request("POST", self._path, body, headers)
         response = self._connection.getresponse()
         retry_after = 0.0
@@ -114,6 +117,10 @@ class Client:
         return _Response(response.status, retry_after, again, response.read())
 
     def _read(self, response: _Response) -> Answer:
+        if response.status in {401, 403}:
+            raise CommandFailed(
+                f"{self._url} refused: {_sentence(response)} (commands take a key from FOOTPATH_KEY or --key)"
+            )
         if response.status != 200:
             raise CommandFailed(f"{self._url} refused a request: {_sentence(response)}")
         try:
@@ -122,6 +129,13 @@ class Client:
             raise CommandFailed(f"{self._url} does not answer as footpath does: is it the right address?") from error
         answer.again = response.again
         return answer
+
+
+def _checked(key: str) -> str:
+    """The key, if it can be a header: http.client would tell it in its complaint."""
+    if not key.isascii() or not key.isprintable() or not key.strip() or " " in key:
+        raise CommandFailed("the key of --key or FOOTPATH_KEY has spaces or other signs that no key has; copy it anew")
+    return key
 
 
 def _sentence(response: _Response) -> str:

@@ -29,7 +29,7 @@ class Settings:
     """Everything that can be set, frozen."""
 
     data: Path = _setting(Path("data"), "the data folder; it is made when it does not exist")
-    host: str = _setting("127.0.0.1", "the address to listen on; only loopback, as there are no keys yet")
+    host: str = _setting("127.0.0.1", "the address to listen on; others than loopback need a key first")
     port: int = _setting(8000, "the port to listen on; 0 picks a free one")
     workers: int = _setting(1, "server processes; one core's worth of requests each, they share the journal")
     flush_seconds: float = _setting(
@@ -139,8 +139,4 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
     "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),
     "log": (lambda value: value in {"auto", "json", "text"}, "it must be auto, json or text"),
-    "host": (
-        is_loopback,
-        "others can reach it, and there are no keys yet: listen on 127.0.0.1, behind a proxy that asks for a password",
-    ),
 }

@@ -109,6 +109,11 @@ class Unavailable(FootpathError):
 
     retry = True
 
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        """Say why, and in how many seconds it can succeed where that is known."""
+        super().__init__(message)
+        self.wait = wait
+
 
 class Busy(Unavailable):
     """As much is going on as the limits allow."""
@@ -135,7 +140,7 @@ class JournalFailed(Unavailable):
 
 
 class ReadFailed(Unavailable):
-    """The stored actions could not be read just now."""
+    """What is stored could not be read just now."""
 
     code = "read_failed"
 

@@ -8,6 +8,7 @@ import gc
 import json
 import multiprocessing
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,8 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import asdict
+from contextlib import AsyncExitStack, closing, contextmanager
+from dataclasses import asdict, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -28,11 +29,13 @@ from filelock import FileLock, Timeout
 from uvicorn.supervisors import Multiprocess
 
 from footpath import database, log
-from footpath.config import Settings, read_settings
+from footpath.config import Settings, is_loopback, read_settings
 from footpath.errors import BadSetting, FolderInUse, FolderUnusable
 from footpath.find.duckdb import DuckdbFind
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import due
+from footpath.keys import table
+from footpath.keys.ring import Ring
 from footpath.web.app import App, Fittings
 from footpath.web.protocol import Protocol
 
@@ -72,6 +75,8 @@ def open_embedded(settings: Settings, stack: AsyncExitStack) -> Fittings:
     stack.push_async_callback(journal.close)
     find = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)
     stack.callback(find.close)
+    keys = Ring(settings.data, is_private=is_loopback(settings.host))
+    stack.callback(keys.close)
 
     def ready() -> dict[str, str]:
         wrong = {}
@@ -87,7 +92,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack) -> Fittings:
                 wrong["keeper"] = f"the oldest action in the journal has waited {age:.0f} s to be put into a part"
         return wrong
 
-    return Fittings(journal, find, ready)
+    return Fittings(journal, find, ready, keys)
 
 
 @contextmanager
@@ -171,34 +176,57 @@ def serve(settings: Settings) -> None:
     """
     log.configure(settings.log)
     listening = _listen(settings)
-    port = listening.getsockname()[1]
+    address, port = listening.getsockname()[:2]  # the address that a name stood for: it tells who can reach it
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
-    with listening, hold(settings.data, f"footpath serve on {url}"), keeper(settings):
-        os.environ[SETTINGS_VARIABLE] = json.dumps(asdict(settings), default=str)
-        config = uvicorn.Config(
-            "footpath.service:create_app",
-            factory=True,
-            workers=settings.workers,
-            http=Protocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=30,
-        )
-        server = uvicorn.Server(config)
-        with _ending_in_order(server):
-            _log.info("serving", url=url, data=str(settings.data), docs=f"{url}/docs")
-            if settings.workers == 1:
-                server.run(sockets=[listening])
-            else:
-                Multiprocess(config, sockets=[listening]).run()
+    settings = replace(settings, host=address)
+    with listening, hold(settings.data, f"footpath serve on {url}"):
+        live = _live_keys(settings, url)
+        with keeper(settings):
+            os.environ[SETTINGS_VARIABLE] = json.dumps(asdict(settings), default=str)
+            config = uvicorn.Config(
+                "footpath.service:create_app",
+                factory=True,
+                workers=settings.workers,
+                http=Protocol,
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=15,
+                timeout_graceful_shutdown=30,
+            )
+            server = uvicorn.Server(config)
+            with _ending_in_order(server):
+                _log.info("serving", url=url, data=str(settings.data), docs=f"{url}/docs", keys=live)
+                if live == 0:
+                    _log.warning("no key is good any more: all but open pages is refused until footpath key create")
+                if settings.workers == 1:
+                    server.run(sockets=[listening])
+                else:
+                    Multiprocess(config, sockets=[listening]).run()
     if settings.workers == 1 and not server.started:
         raise FolderUnusable("the server could not start; see the log above")
     _log.info("stopped")
+
+
+def _live_keys(settings: Settings, url: str) -> int | None:
+    """How many keys of the folder are good now; None if it has never had one.
+
+    Raises:
+        BadSetting: that, and others than this machine can reach the server.
+    """
+    with closing(database.connect(settings.data, readonly=True)) as connection:
+        _, keys = table.load(connection)
+    if not keys and not is_loopback(settings.host):
+        raise BadSetting(
+            f"others can reach {url}, and there is no key: first make one that writes, with `footpath key create"
+            f" --role write --name NAME --data {shlex.quote(str(settings.data))}`, and one with --role read; or leave"
+            " --host away"
+        )
+    now = time.time_ns() // 1000
+    return sum(key.state(now) == "live" for key, _ in keys) if keys else None
 
 
 @contextmanager
@@ -223,6 +251,8 @@ def _listen(settings: Settings) -> socket.socket:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         where = f"{settings.host} port {settings.port}"
-        raise BadSetting(f"cannot listen on {where}: {error.strerror or error}; choose another with --port") from error
+        raise BadSetting(
+            f"cannot listen on {where}: {error.strerror or error}; choose another with --host or --port"
+        ) from error
     listening.set_inheritable(True)
     return listening

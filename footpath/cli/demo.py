@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from typer import Option
 
 from footpath.cli import terminal
+from footpath.cli.filters import Secret
 from footpath.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _Send = Callable[[list["Arrival"]], _Count]
 
 def demo(
     url: Annotated[str, Option(help="the server to send to")] = "http://127.0.0.1:8000",
+    key: Secret = None,
     out: Annotated[
         Path | None, Option(help="write NDJSON batches to this file instead, gzip if its name ends in .gz")
     ] = None,
@@ -60,7 +62,7 @@ def demo(
     wanted = 0
     total = _Count()
     with ExitStack() as stack:
-        send = _to_server(url, stack) if out is None else _to_file(out, stack)
+        send = _to_server(url, key, stack) if out is None else _to_file(out, stack)
         progress = stack.enter_context(terminal.progress("{task.completed:,} of {task.total:,} actions"))
         task = progress.add_task("sending" if out is None else "writing", total=actions)
         for together in _in_time(arrivals) if is_live else _by_size(arrivals):
@@ -107,12 +109,12 @@ def _by_size(arrivals: Iterator["Arrival"]) -> Iterator[list["Arrival"]]:
         yield together
 
 
-def _to_server(url: str, stack: ExitStack) -> _Send:
+def _to_server(url: str, key: str | None, stack: ExitStack) -> _Send:
     from msgspec.json import encode
 
     from footpath.client import Client
 
-    client = stack.enter_context(closing(Client(url)))
+    client = stack.enter_context(closing(Client(url, key)))
 
     def send(arrivals: list["Arrival"]) -> _Count:
         answer = client.submit(encode([arrival.batch for arrival in arrivals]), f"footpath-demo-{uuid.uuid4().hex}")

@@ -19,6 +19,16 @@ from footpath.query import Order, Query, instant
 
 Data = Annotated[Path | None, Option("--data", help="the data folder")]
 Config = Annotated[Path | None, Option("--config", help="a TOML file with any of the settings of docs/SETTINGS.md")]
+Secret = Annotated[
+    str | None,
+    Option(
+        "--key",
+        envvar="FOOTPATH_KEY",
+        help="a key that may write, if the server asks for one; better in the environment, where no list of processes"
+        " shows it",
+        metavar="KEY",
+    ),
+]
 User = Annotated[str | None, Option("--user", help="only this userId")]
 Session = Annotated[str | None, Option("--session", help="only this sessionId")]
 Types = Annotated[list[str] | None, Option("--type", help="only this type: click, view or navigate; may repeat")]

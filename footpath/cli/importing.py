@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from footpath.cli import terminal
-from footpath.cli.filters import Config, Data
+from footpath.cli.filters import Config, Data, Secret
 from footpath.errors import CommandFailed
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def import_(
     url: Annotated[
         str | None, Option(help="import through the server at this address, instead of into the folder itself")
     ] = None,
+    key: Secret = None,
     rejects: Annotated[Path | None, Option(help="write everything that is refused to this file, as NDJSON")] = None,
     config: Config = None,
 ) -> None:
@@ -54,7 +55,7 @@ def import_(
     account = Account()
     with ExitStack() as stack:
         sources = [stack.enter_context(source.opened(name)) for name in files]
-        target = stack.enter_context(_target(settings, url))
+        target = stack.enter_context(_target(settings, url, key))
         report = _Report(None if rejects is None else _open(rejects, stack))
         try:
             _import(sources, target, account, report)
@@ -119,11 +120,11 @@ def _open(path: Path, stack: ExitStack) -> IO[bytes]:
 
 
 @contextmanager
-def _target(settings: "Settings", url: str | None) -> Iterator["Target"]:
+def _target(settings: "Settings", url: str | None, key: str | None) -> Iterator["Target"]:
     from footpath.importing import folder, target
 
     if url is not None:
-        with target.opened(url) as server:
+        with target.opened(url, key) as server:
             yield server
         return
     from footpath import service

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from footpath.cli import backup, check, demo, export, find, importing, serve, sql, terminal
+from footpath.cli import backup, check, demo, export, find, importing, keys, serve, sql, terminal
 from footpath.errors import FootpathError
 
 
@@ -37,6 +37,7 @@ app.command()(check.check)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(demo.demo)
+app.add_typer(keys.app, name="key")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer gives it so

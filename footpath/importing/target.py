@@ -47,7 +47,7 @@ class ServerTarget:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[ServerTarget]:
-    """Store through the server at an address."""
-    with closing(Client(url)) as client:
+def opened(url: str, key: str | None = None) -> Iterator[ServerTarget]:
+    """Store through the server at an address, with a key if it asks for one."""
+    with closing(Client(url, key)) as client:
         yield ServerTarget(client)

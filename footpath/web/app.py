@@ -19,7 +19,9 @@ from footpath.config import Settings
 from footpath.errors import FootpathError
 from footpath.find.base import Find
 from footpath.journal.base import Journal
+from footpath.keys.ring import Ring
 from footpath.web import docs, responses
+from footpath.web.auth import Gate, Guard
 from footpath.web.intake import Intake, Limits
 from footpath.web.protocol import SUBMIT_PATH
 from footpath.web.retrieve import Retrieve
@@ -31,12 +33,13 @@ RETRIEVE_PATH = "/api/retrievelogs"
 class Fittings(NamedTuple):
     """What the routes work on: opened when the server starts, in its event loop.
 
-    `ready` says what is wrong, by part; nothing if all is well.
+    `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread.
     """
 
     journal: Journal
     find: Find
     ready: Callable[[], dict[str, str]]
+    keys: Ring
 
 
 Open = Callable[[AsyncExitStack], Fittings]
@@ -49,6 +52,7 @@ class App:
         """Prepare the routes; the fittings are opened when the server starts."""
         self._open = open_fittings
         self._fittings: Fittings | None = None
+        self._gate = Gate(lambda: self.fittings.keys)
         limits = Limits(
             head_seconds=settings.head_seconds,
             body_seconds=settings.body_seconds,
@@ -57,14 +61,14 @@ class App:
             connections=settings.connections,
             held_bytes=settings.held_bytes,
         )
-        self.intake = Intake(Submit(lambda: self.fittings.journal), limits)
+        self.intake = Intake(Submit(lambda: self.fittings.journal), self._gate, limits)
         retrieve = Retrieve(
             lambda: self.fittings.find,
             readers=settings.readers,
             waiting_reads=settings.waiting_reads,
             stalled_seconds=settings.stalled_seconds,
         )
-        self._rest = Starlette(
+        self._router = Starlette(
             lifespan=self._lifespan,
             routes=[
                 Route(RETRIEVE_PATH, retrieve.answer),
@@ -76,6 +80,7 @@ class App:
             ],
             exception_handlers={FootpathError: _refused, HTTPException: _http_error, 500: _unexpected},
         )
+        self._rest = Guard(self._router, self._gate)
 
     @property
     def fittings(self) -> Fittings:
@@ -97,10 +102,12 @@ class App:
     async def _healthz(self, _request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
-    async def _readyz(self, _request: Request) -> Response:
+    async def _readyz(self, request: Request) -> Response:
+        """What is wrong is told to those who may know: it can name paths and people's programs."""
         wrong = await run_in_threadpool(self.fittings.ready)
         if wrong:
-            return JSONResponse({"status": "not ready", **wrong}, 503, {"retry-after": responses.RETRY_AFTER.decode()})
+            told = wrong if self._gate.allows("admin", request.scope["headers"]) else {}
+            return JSONResponse({"status": "not ready", **told}, 503, {"retry-after": responses.RETRY_AFTER.decode()})
         return JSONResponse({"status": "ready"})
 
 

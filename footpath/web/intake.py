@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from footpath.web.auth import Gate
 from footpath.web.submit import Submit
 
 LOOK_SECONDS = 1.0  # between two looks at all connections: ten thousand are looked at in some milliseconds
@@ -45,9 +46,10 @@ class Connection(Protocol):
 class Intake:
     """One a process. Belongs to the event loop."""
 
-    def __init__(self, submit: Submit, limits: Limits) -> None:
-        """Prepare to take requests with `submit`."""
+    def __init__(self, submit: Submit, gate: Gate, limits: Limits) -> None:
+        """Prepare to take requests with `submit` that `gate` lets in."""
         self.submit = submit
+        self.gate = gate
         self.limits = limits
         self.held = 0  # bytes of bodies that are not whole yet
         self.now = 0.0  # by the event loop's clock, at the last look

@@ -46,8 +46,11 @@ def body(code: str, message: str) -> bytes:
 def describe(error: errors.FootpathError) -> tuple[int, Headers, bytes]:
     """Status, headers and body for an error."""
     headers = [JSON]
-    if error.retry:
-        headers.append((b"retry-after", RETRY_AFTER))
+    if isinstance(error, errors.Unavailable):
+        after = RETRY_AFTER if error.wait is None else b"%d" % (int(error.wait) + 1)  # at its very end it is too early
+        headers.append((b"retry-after", after))
+    elif isinstance(error, errors.Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
     return STATUS[type(error)], headers, body(error.code, str(error))
 
 

@@ -16,6 +16,7 @@ from footpath import decode
 from footpath.action import MAX_BODY, Checked, Reject
 from footpath.errors import BadKey, FootpathError
 from footpath.journal.base import Journal, Once
+from footpath.keys.grant import Grant
 from footpath.web.responses import INTERNAL, JSON, Headers, describe
 
 MAX_KEY = 255  # characters of an Idempotency-Key: what Stripe takes, whose clients set the custom
@@ -44,11 +45,12 @@ class Submit:
         """`journal` gives the journal at the time of a request."""
         self._journal = journal
 
-    def take(self, _query: bytes, headers: Headers, body: bytes, answer: Answer) -> None:
-        """Take one whole request; `answer` is called once, now or later in this event loop."""
+    def take(self, grant: Grant, headers: Headers, body: bytes, answer: Answer) -> None:
+        """Take one whole request that `grant` let in; `answer` is called once, now or later in this event loop."""
         try:
             encoding, key = _meaning(headers)
             checked = decode.read(body, encoding)
+            grant.charge(max(1, checked.received))
             fresh = said(checked)
             once = Once(key, hashlib.sha256(body).digest(), fresh) if key else None
             kept = self._journal().append(checked.entries, once)

@@ -56,7 +56,7 @@ def test_every_parameter_is_told() -> None:
 
 def test_every_route_is_told() -> None:
     """The paths in the document are those that are answered."""
-    routes = {getattr(route, "path", "") for route in App(lambda _: NotImplemented, Settings())._rest.routes}
+    routes = {getattr(route, "path", "") for route in App(lambda _: NotImplemented, Settings())._router.routes}
     assert set(DOCUMENT["paths"]) == routes | {"/api/submitlogs"}
 
 
