@@ -17,6 +17,8 @@ from footpath.errors import BadSetting
 
 MAX_COUNT = 1_000_000_000_000  # of actions or bytes: more than one machine holds
 MAX_DURATION = 1_000_000_000  # seconds or hours: more than anyone waits, and as microseconds still 64 bits
+_KEEP = re.compile(r"([0-9]{1,9}) ?([smhdw])", re.IGNORECASE)
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE | re.ASCII)  # what DuckDB understands
 
 
@@ -46,6 +48,7 @@ class Settings:
     body_seconds: float = _setting(30.0, "how long a body may take, and a second more for each KB of it: 408 then")
     idle_seconds: float = _setting(15.0, "how long a connection may be open with nothing asked")
     held_bytes: int = _setting(64 << 20, "bytes of bodies that are not whole yet before requests get 503")
+    keep: str = _setting("", "how long after its time an action is kept: like 90d, 12h or 2w; empty is for ever")
     idempotency_hours: float = _setting(48.0, "how long an Idempotency-Key is remembered")
     read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
     readers: int = _setting(4, "reads answered at once in a process; further ones wait")
@@ -102,7 +105,7 @@ def _read_file(file: Path) -> dict[str, object]:
 
 def _convert(name: str, value: object, source: str) -> Any:
     wanted = next(item.type for item in fields(Settings) if item.name == name)
-    if not str(value):
+    if not str(value) and name != "keep":
         raise BadSetting(f"{source} is ''; give it a value, or leave it out: {SETTINGS[name]}")
     try:
         if wanted is Path:
@@ -115,6 +118,29 @@ def _convert(name: str, value: object, source: str) -> Any:
         return int(number) if wanted is int else number
     except (ValueError, OverflowError) as error:
         raise BadSetting(f"{source} is {str(value)!r}; {name} must be a number: {SETTINGS[name]}") from error
+
+
+def keep_micros(keep: str) -> int | None:
+    """The setting `keep` in microseconds; None if it is for ever.
+
+    Raises:
+        ValueError: it is not a number of seconds, minutes, hours, days or weeks, or nothing, or longer than any.
+    """
+    if not keep:
+        return None
+    found = _KEEP.fullmatch(keep)
+    seconds = 0 if found is None else int(found[1]) * _UNIT_SECONDS[found[2].lower()]
+    if not 0 < seconds <= MAX_DURATION:
+        raise ValueError(keep)
+    return seconds * 1_000_000
+
+
+def _is_keep(keep: str) -> bool:
+    try:
+        keep_micros(keep)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:
@@ -137,6 +163,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("flush_seconds", "idempotency_hours", "read_seconds", "stalled_seconds"), _DURATION),
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), _DURATION),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
+    "keep": (_is_keep, "it must be a number with s, m, h, d or w, like 90d, of at most 31 years, or empty"),
     "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),
     "log": (lambda value: value in {"auto", "json", "text"}, "it must be auto, json or text"),
 }

@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from uvicorn.supervisors import Multiprocess
 
 from footpath import database, log
-from footpath.config import Settings, is_loopback, read_settings
+from footpath.config import Settings, is_loopback, keep_micros, read_settings
 from footpath.errors import BadSetting, FolderInUse, FolderUnusable
 from footpath.find.duckdb import DuckdbFind
 from footpath.journal.sqlite import SqliteJournal
@@ -182,6 +182,7 @@ def serve(settings: Settings) -> None:
     settings = replace(settings, host=address)
     with listening, hold(settings.data, f"footpath serve on {url}"):
         live = _live_keys(settings, url)
+        database.set_keep(settings.data, keep_micros(settings.keep))
         with keeper(settings):
             os.environ[SETTINGS_VARIABLE] = json.dumps(asdict(settings), default=str)
             config = uvicorn.Config(

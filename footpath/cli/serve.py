@@ -13,6 +13,7 @@ def serve(
     host: Annotated[str | None, Option(help=SETTINGS["host"])] = None,
     port: Annotated[int | None, Option(help=SETTINGS["port"])] = None,
     workers: Annotated[int | None, Option(help=SETTINGS["workers"])] = None,
+    keep: Annotated[str | None, Option(help=SETTINGS["keep"])] = None,
     config: Annotated[Path | None, Option(help="a TOML file with any of the settings of docs/SETTINGS.md")] = None,
     log: Annotated[str | None, Option(help=SETTINGS["log"])] = None,
 ) -> None:
@@ -22,5 +23,5 @@ def serve(
     """
     from footpath import service
 
-    flags = {"data": data, "host": host, "port": port, "workers": workers, "log": log}
+    flags = {"data": data, "host": host, "port": port, "workers": workers, "log": log, "keep": keep}
     service.serve(read_settings(flags, file=config))

@@ -58,7 +58,8 @@ def run(folder: Path, text: str, *, memory: str) -> Iterator[Table]:
         with database.snapshot(connection):
             rows = hot.matching(connection)
             parts = local.matching(connection)
-        _lock_in(engine, rows, [folder / "parts" / f"{part.id}.parquet" for part in parts])
+            oldest = local.oldest_kept(connection)
+        _lock_in(engine, rows, oldest, [folder / "parts" / f"{part.id}.parquet" for part in parts])
         try:
             columns, types = _execute(engine, _the_select(engine, text))
         except duckdb.Error as error:
@@ -66,13 +67,15 @@ def run(folder: Path, text: str, *, memory: str) -> Iterator[Table]:
         yield Table(columns, types, _rows(engine))
 
 
-def _lock_in(engine: duckdb.DuckDBPyConnection, rows: hot.HotRows, files: Sequence[Path]) -> None:
-    """Make the view, then take everything else away."""
+def _lock_in(engine: duckdb.DuckDBPyConnection, rows: hot.HotRows, oldest: int | None, files: Sequence[Path]) -> None:
+    """Make the view, of what is not older than `oldest`, then take everything else away."""
     engine.execute(f"CREATE TEMP TABLE hot AS {parquet.HOT}", parquet.bind(rows))
     view = f"SELECT {parquet.COLUMNS} FROM hot"
     if files:
         listed = f"[{', '.join(parquet.quote(parquet.pattern(file)) for file in files)}]"
         view = f"{parquet.stored(listed)} UNION ALL {view}"
+    if oldest is not None:
+        view = f"SELECT {parquet.COLUMNS} FROM ({view}) WHERE time >= make_timestamp({oldest})"
     engine.execute(f"CREATE TEMP VIEW actions AS {view}")
     names = {name for file in files for name in (str(file), parquet.pattern(file))}  # both are looked up
     allowed = ", ".join(map(parquet.quote, sorted(names)))

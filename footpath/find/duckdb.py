@@ -57,11 +57,12 @@ class DuckdbFind:
     def rows(self, query: Query, shape: Shape) -> Snapshot:
         """See `Find.rows`."""
         view = self._view(query)
-        return Snapshot(view.last_seq, self._chunks(view, query, shape))
+        return Snapshot(view.last_seq, self._chunks(view, view.query, shape))
 
     def columns(self, query: Query) -> Iterator[duckdb.DuckDBPyRelation]:
         """See `Find.columns`."""
         view = self._view(query)
+        query = view.query
         with view.ending(self._deadlines):
             view.keep_hot()
             for window, parts in self._time_windows(view, query):

@@ -8,6 +8,7 @@ from typing import Any
 
 import apsw
 import duckdb
+from msgspec import structs
 
 from footpath import database
 from footpath.errors import ReadFailed
@@ -42,15 +43,18 @@ class View:
         index: UserIndex,
         read_seconds: float,
     ) -> None:
-        """Look at the journal and the catalog in one transaction; the read may take `read_seconds` from now."""
+        """Look at the journal and the catalog in one transaction; the read may take `read_seconds` from now.
+
+        `query` is then what is asked for without what has expired.
+        """
         self._parts_folder = folder / "parts"
         self._deadline = time.monotonic() + read_seconds
         self._read_seconds = read_seconds
-        self._query = query
         self._hot_is_table = False
         self.cursor = cursor
         with database.snapshot(connection):
             (self.last_seq,) = database.one(connection, "SELECT seq FROM state")
+            self.query = query = kept(query, local.oldest_kept(connection))
             pieces = hot.pieces(
                 connection,
                 user_id=query.user_id,
@@ -76,7 +80,7 @@ class View:
             self._hot = _NONE
 
     def _add_hot(self, into: str, piece: hot.HotRows) -> None:
-        where, bindings = sql.condition(self._query)
+        where, bindings = sql.condition(self.query)
         with self.reading():
             self.cursor.execute(f"{into} FROM ({parquet.HOT}) WHERE {where}", parquet.bind(piece) | bindings)
 
@@ -200,3 +204,10 @@ _NOTHING = (
     " NULL::SMALLINT AS utc_offset, NULL::VARCHAR AS type, NULL::VARCHAR AS properties, NULL::VARCHAR AS id,"
     " NULL::BIGINT AS seq, NULL::TIMESTAMP AS received_at WHERE false"
 )
+
+
+def kept(query: Query, oldest: int | None) -> Query:
+    """The query, for no action from before `oldest`: what has expired may still be on disk for a while."""
+    if oldest is None or (query.time_from is not None and query.time_from >= oldest):
+        return query
+    return structs.replace(query, time_from=oldest)

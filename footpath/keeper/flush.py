@@ -1,7 +1,8 @@
 """Flush: the oldest hot rows become a run of one part.
 
-The steps, each safe to crash after: the part is written under a temporary name, synced, renamed, its folder synced; one
-transaction adds it to the catalog and moves `state.flushed`; the dead journal rows are deleted in small steps.
+The steps, each safe to crash after: the part is written, without what has expired, under a temporary name, synced,
+renamed, its folder synced; one transaction adds it to the catalog and moves `state.flushed`; the dead journal rows are
+deleted in small steps.
 """
 
 import time
@@ -13,8 +14,10 @@ import duckdb
 
 from footpath import database
 from footpath.journal import hot
+from footpath.keeper import expire
+from footpath.keeper.rewrite import Rows
 from footpath.store import parquet
-from footpath.store.local import LocalStore
+from footpath.store.local import LocalStore, oldest_kept
 
 
 class Due(NamedTuple):
@@ -36,16 +39,38 @@ def due(connection: apsw.Connection) -> Due:
     return Due(seq - flushed, 0.0 if oldest is None else max(0.0, time.time() - oldest / 1_000_000))
 
 
-def flush(connection: apsw.Connection, engine: duckdb.DuckDBPyConnection, store: LocalStore, max_actions: int) -> int:
-    """Flush up to `max_actions` actions (a batch is never split, so it may be a little more); how many it flushed."""
+def flush(
+    connection: apsw.Connection,
+    engine: duckdb.DuckDBPyConnection,
+    store: LocalStore,
+    max_actions: int,
+    gone: Rows | None = None,
+) -> int:
+    """Flush up to `max_actions` actions (a batch is never split, so it may be a little more).
+
+    Those that have expired, and those of `gone`, are left out of the part.
+
+    Returns:
+        How many actions are not hot any more.
+    """
     with database.snapshot(connection):
         rows, last = hot.oldest(connection, max_actions)
+        oldest = oldest_kept(connection)
+        (number,) = database.one(
+            connection,
+            "SELECT coalesce(sum(count), 0) FROM journal WHERE seq > (SELECT flushed FROM state) AND seq <= ?",
+            (last,),
+        )
     if not rows.seqs:
         return 0
     folder: Path = store.parts_folder
-    part = parquet.write_part(
-        engine, folder, store.next_run(), f"SELECT {parquet.COLUMNS} FROM ({parquet.HOT})", parquet.bind(rows)
-    )
+    select = f"SELECT {parquet.COLUMNS} FROM ({parquet.HOT})"
+    bindings = parquet.bind(rows)
+    without = [rows for rows in (None if oldest is None else expire.before(oldest), gone) if rows is not None]
+    if without:
+        select += f" WHERE NOT ({' OR '.join(f'({rows.condition})' for rows in without)})"
+        bindings |= {name: value for rows in without for name, value in rows.values.items()}
+    part = parquet.write_part(engine, folder, store.next_run(), select, bindings)
     try:
         parquet.sync_folder(folder)
     except OSError:  # the next try writes another
@@ -54,4 +79,4 @@ def flush(connection: apsw.Connection, engine: duckdb.DuckDBPyConnection, store:
         raise
     store.add([] if part is None else [part], last)
     store.trim()
-    return 0 if part is None else part.rows
+    return int(number)

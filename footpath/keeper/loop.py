@@ -1,4 +1,4 @@
-"""The keeper's process: one thread flushes, one merges, until its standard input ends.
+"""The keeper's process: one thread flushes, one merges and expires, until its standard input ends.
 
 Standard input is a pipe from the server: it ends when the server stops, however it stops, also by kill -9. A lock file
 makes sure that there is one keeper a folder: a new one waits until the one before has gone.
@@ -12,10 +12,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -27,16 +27,18 @@ from filelock import FileLock
 from footpath import database, log
 from footpath.config import Settings, read_settings
 from footpath.errors import FootpathError
+from footpath.keeper import expire
 from footpath.keeper import merge as merging
 from footpath.keeper.flush import due, flush
 from footpath.store import parquet
+from footpath.store.base import Part
 from footpath.store.local import LocalStore
 
 FLUSH_PARTS = 4  # a flush takes as many actions as this many parts: it lives shortly, and is sorted in memory
 NICENESS = 10  # where they share a core, answers go first: the journal can hold what waits for a flush, a client cannot
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0  # after a failure, such as a full disk
-QUIET_ROWS_A_SECOND = 100_000  # what merging beyond the must may cost: a twelfth of a core at 1.2 M rows/s
+QUIET_ROWS_A_SECOND = 100_000  # what quiet merges and expiring may each cost: a twelfth of a core at 1.2 M rows/s
 QUIET_BUDGET = 50_000_000.0  # rows: the most that is saved up for one such merge
 GRACE_MARGIN = 60.0  # seconds that a replaced part outlives the longest read
 
@@ -45,10 +47,11 @@ _log = structlog.get_logger()
 
 @dataclass
 class Keeper:
-    """Flushes and merges one data folder until `stop` is set."""
+    """Flushes, merges and expires in one data folder until `stop` is set."""
 
     settings: Settings
     stop: threading.Event
+    merges: list[merging.Merge] = field(default_factory=list)
 
     def run(self) -> None:
         """Sweep, then work until told to stop."""
@@ -99,36 +102,71 @@ class Keeper:
                 self.stop.wait(POLL_SECONDS)
 
     def merge_loop(self) -> None:
-        """Merge what must be merged at once, and what may be when there is budget."""
+        """Merge what must be merged at once, and what may be when there is budget; remove what has expired."""
         settings = self.settings
         with (
             closing(LocalStore(settings.data)) as store,
             parquet.engine(settings.data, memory=settings.keeper_memory) as engine,
         ):
-            active: list[tuple[list[int], Iterator[int]]] = []
-            budget = 0.0
-            looked = time.monotonic()
-            while not self.stop.is_set():
-                now = time.monotonic()
-                budget = min(QUIET_BUDGET, budget + (now - looked) * QUIET_ROWS_A_SECOND)
-                looked = now
-                busy = {number for numbers, _ in active for number in numbers}
-                free = [run for run in merging.runs_of(store.live()) if run[0].run not in busy]
-                chosen = merging.plan(free, settings.part_actions)
-                if not chosen and not active:
-                    chosen = merging.plan_quiet(free, budget)
-                if chosen:
-                    _log.debug("merging", runs=len(chosen), actions=merging.rows_of(chosen))
-                    work = merging.merge(engine, store, chosen, settings.part_actions)
-                    active.append(([run[0].run for run in chosen], work))
-                elif not active:
-                    self.stop.wait(POLL_SECONDS * 4)
-                    continue
-                rows = next(active[-1][1], None)  # the last to begin is the smallest
-                if rows is None:
-                    active.pop()
-                else:
-                    budget = max(0.0, budget - rows)
+            try:
+                self._merge_and_expire(engine, store)
+            finally:
+                for merge in self.merges:
+                    merge.abandon()
+                self.merges.clear()
+
+    def _merge_and_expire(self, engine: duckdb.DuckDBPyConnection, store: LocalStore) -> None:
+        merges, part_actions = self.merges, self.settings.part_actions
+        budget = expiry_budget = 0.0
+        looked = time.monotonic()
+        while not self.stop.is_set():
+            now = time.monotonic()
+            earned = (now - looked) * QUIET_ROWS_A_SECOND
+            looked = now
+            budget = min(QUIET_BUDGET, budget + earned)
+            expiry_budget = min(QUIET_ROWS_A_SECOND, expiry_budget + earned)
+            busy = {part.run for merge in merges for part in merge.old}
+            idle = [part for part in store.live() if part.run not in busy]
+            expired = self._expire(engine, store, idle, expiry_budget)
+            if expired:
+                expiry_budget -= expired
+                continue
+            free = merging.runs_of(idle)
+            chosen = merging.plan(free, part_actions)
+            if not chosen and not merges:
+                chosen = merging.plan_quiet(free, budget)
+            if chosen:
+                _log.debug("merging", runs=len(chosen), actions=merging.rows_of(chosen))
+                merges.append(merging.merge(engine, store, chosen, part_actions))
+            elif not merges:
+                self.stop.wait(POLL_SECONDS * 4)
+                continue
+            rows = next(merges[-1], None)  # the last to begin is the smallest
+            if rows is None:
+                merges.pop()
+            else:
+                budget = max(0.0, budget - rows)
+
+    @staticmethod
+    def _expire(engine: duckdb.DuckDBPyConnection, store: LocalStore, parts: list[Part], budget: float) -> int:
+        """Drop the parts that have expired, else rewrite one that has in part, if there is budget; rows it looked at.
+
+        Parts that a merge reads have their turn when it has ended.
+        """
+        kept = store.kept()
+        if kept is None:
+            return 0
+        gone = expire.whole(parts, kept.oldest)
+        if gone:
+            store.replace(gone, [])
+            _log.info("expired", parts=len(gone), actions=sum(part.rows for part in gone))
+            return 1
+        due = expire.due(parts, *kept) if budget > 0 else []
+        if due:
+            left = expire.rewrite(engine, store, due[0], kept.oldest)
+            _log.info("expired", parts=0, actions=due[0].rows - left)
+            return due[0].rows
+        return 0
 
 
 def settle(settings: Settings) -> None:

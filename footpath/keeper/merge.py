@@ -7,8 +7,8 @@ plan     Size-tiered: a run's tier is the power of `FANOUT` that its rows reach,
 windows  A merge goes through its runs by ranges of user_id, each about one part large, cut at row-group boundaries:
          memory is that of sorting one part, however large the runs, and the new parts do not overlap. Large actions
          count as several, so that `WINDOW_BYTES` are sorted at once; what one user did is never divided.
-steps    `merge` is a generator that pauses after each part, so that a smaller merge that falls due in the
-         middle of a long one goes first.
+steps    A `Merge` pauses after each part, so that a smaller merge that falls due in the middle of a long one goes
+         first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,53 +65,83 @@ def plan_quiet(runs: Sequence[Run], budget: float) -> list[Run]:
     return smallest if rows_of(smallest) <= budget else []
 
 
-def merge(
-    engine: duckdb.DuckDBPyConnection, store: LocalStore, runs: Sequence[Run], part_actions: int
-) -> Iterator[int]:
-    """Merge some runs into one, yielding the rows of each part as it is written; it counts once the iterator ends."""
-    old = [part for run in runs for part in run]
-    number = store.next_run()
-    starts = parquet.row_group_starts(engine, [store.path(part) for part in old], WINDOW_BYTES / part_actions)
-    new: list[Part] = []
-    try:
-        for low, high in windows(starts, part_actions):
-            part = _merge_window(engine, store, old, number, low, high)
-            if part is not None:
-                new.append(part)
-                yield part.rows
-        if sum(part.rows for part in new) != rows_of(runs):
+def merge(engine: duckdb.DuckDBPyConnection, store: LocalStore, runs: Sequence[Run], part_actions: int) -> "Merge":
+    """Begin to merge some live runs into one, of parts of about `part_actions` rows; iterating does the work."""
+    return Merge(engine, store, runs, part_actions)
+
+
+class Merge:
+    """Merges some runs into one: an iterator of the rows of each part as it is written.
+
+    It counts once the iterator has ended. Until then `old` are the parts that it reads, and `new` those that it wrote,
+    which are in no catalog; whoever replaces one of either in between puts the other in its place.
+    """
+
+    def __init__(
+        self, engine: duckdb.DuckDBPyConnection, store: LocalStore, runs: Sequence[Run], part_actions: int
+    ) -> None:
+        """See `merge`."""
+        self.old = [part for run in runs for part in run]
+        self.new: list[Part] = []
+        self._engine = engine
+        self._store = store
+        self._number = store.next_run()
+        files = [store.path(part) for part in self.old]
+        starts = parquet.row_group_starts(engine, files, WINDOW_BYTES / part_actions)
+        self._windows = windows(starts, part_actions)
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[int]:
+        """Itself."""
+        return self
+
+    def __next__(self) -> int:
+        """Write the next part; at the end put the new parts in the place of the old ones."""
+        if self._is_over:
+            raise StopIteration
+        try:
+            for low, high in self._windows:
+                part = self._write(low, high)
+                if part is not None:
+                    self.new.append(part)
+                    return part.rows
+            self._finish()
+        except Exception:
+            self.abandon()
+            raise
+        self._is_over = True
+        raise StopIteration
+
+    def abandon(self) -> None:
+        """Give up: remove what was written. Without effect once the merge has ended."""
+        if not self._is_over:
+            self._is_over = True
+            for part in self.new:  # the next try writes others, so on a full disk these would be in its way
+                self._store.path(part).unlink()
+
+    def _finish(self) -> None:
+        rows = sum(part.rows for part in self.old)
+        if sum(part.rows for part in self.new) != rows:
             raise RuntimeError(
-                f"a merge of {rows_of(runs)} rows gave {sum(part.rows for part in new)}; nothing was replaced"
+                f"a merge of {rows} rows gave {sum(part.rows for part in self.new)}; nothing was replaced"
             )
-        parquet.sync_folder(store.parts_folder)
-    except Exception:  # the next try writes others, so on a full disk these would be in its way
-        for part in new:
-            store.path(part).unlink()
-        raise
-    store.replace(old, new)
+        parquet.sync_folder(self._store.parts_folder)
+        self._store.replace(self.old, self.new)
 
-
-def _merge_window(
-    engine: duckdb.DuckDBPyConnection,
-    store: LocalStore,
-    old: Sequence[Part],
-    number: int,
-    low: str | None,
-    high: str | None,
-) -> Part | None:
-    inputs = touching(old, low, high)
-    if not inputs:
-        return None
-    bindings: dict[str, object] = {"files": [parquet.pattern(store.path(part)) for part in inputs]}
-    conditions = ["true"]
-    if low is not None:
-        conditions.append("user_id >= $low")
-        bindings["low"] = low
-    if high is not None:
-        conditions.append("user_id < $high")
-        bindings["high"] = high
-    select = f"{parquet.stored()} WHERE {' AND '.join(conditions)}"
-    return parquet.write_part(engine, store.parts_folder, number, select, bindings)
+    def _write(self, low: str | None, high: str | None) -> Part | None:
+        inputs = touching(self.old, low, high)
+        if not inputs:
+            return None
+        bindings: dict[str, object] = {"files": [parquet.pattern(self._store.path(part)) for part in inputs]}
+        conditions = ["true"]
+        if low is not None:
+            conditions.append("user_id >= $low")
+            bindings["low"] = low
+        if high is not None:
+            conditions.append("user_id < $high")
+            bindings["high"] = high
+        select = f"{parquet.stored()} WHERE {' AND '.join(conditions)}"
+        return parquet.write_part(self._engine, self._store.parts_folder, self._number, select, bindings)
 
 
 def windows(starts: Sequence[tuple[str, int]], part_actions: int) -> Iterator[tuple[str | None, str | None]]:

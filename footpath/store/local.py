@@ -8,10 +8,12 @@ writing a part and committing it.
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 
 from footpath import database
+from footpath.action import MIN_MICROS
 from footpath.store.base import Part
 
 _FIELDS = ", ".join(Part._fields)
@@ -37,6 +39,24 @@ def matching(
     return [Part(*row) for row in connection.execute(f"{_LIVE}{conditions} ORDER BY user_min, run", tuple(bindings))]
 
 
+def oldest_kept(connection: apsw.Connection) -> int | None:
+    """The time in microseconds before which actions have expired by now; None if they are kept for ever."""
+    (keep,) = database.one(connection, "SELECT keep FROM state")
+    return None if keep is None else _oldest(keep)
+
+
+def _oldest(keep: int) -> int:
+    """It stays within the times that an action can have, however long they are kept."""
+    return max(MIN_MICROS, time.time_ns() // 1000 - keep)
+
+
+class Kept(NamedTuple):
+    """The first time whose actions are kept by now, and how long they are, in microseconds."""
+
+    oldest: int
+    keep: int
+
+
 class LocalStore:
     """A Store in a data folder. Use one a thread."""
 
@@ -48,6 +68,11 @@ class LocalStore:
     def live(self) -> list[Part]:
         """See `Store.live`."""
         return [Part(*row) for row in self._connection.execute(f"{_LIVE} ORDER BY run, user_min")]
+
+    def kept(self) -> Kept | None:
+        """What is kept by now; None if everything is."""
+        (keep,) = database.one(self._connection, "SELECT keep FROM state")
+        return None if keep is None else Kept(_oldest(keep), keep)
 
     def next_run(self) -> int:
         """A number for a new run, higher than any before."""

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ from footpath import database
 from footpath.decode import read
 from footpath.journal.base import Once
 from footpath.journal.sqlite import SqliteJournal
+from footpath.keeper import expire
 from footpath.keeper.flush import flush
 from footpath.keeper.merge import merge, runs_of
 from footpath.store import parquet
 from footpath.store.local import LocalStore
 
 PART_ACTIONS = 5
+KEEP = 30 * 86_400 * 1_000_000  # microseconds; the names that begin with "old" are of 2018, the others of now
+NOW = datetime.now(UTC).isoformat()
 Said = Callable[[str], object]
 
 
@@ -38,7 +42,8 @@ def append(folder: Path, groups: list[list[str]], said: Said) -> None:
     """Keep a group of actions with these names at a time, each name with an Idempotency-Key of its own."""
 
     async def one(journal: SqliteJournal, name: str) -> None:
-        action = {"time": "2018-10-20T21:37:28-06:00", "type": "CLICK", "properties": {"name": name}}
+        at = "2018-10-20T21:37:28-06:00" if name.startswith("old") else NOW
+        action = {"time": at, "type": "CLICK", "properties": {"name": name}}
         body = json.dumps({"userId": f"u{len(name) * 7 % 5}", "sessionId": name[-1], "actions": [action]}).encode()
         await journal.append(read(body).entries, Once(name, body[:32], b"kept"))
         said(name)
@@ -66,6 +71,16 @@ def merge_all(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
         if len(runs) > 1:
             for _ in merge(engine, store, runs, PART_ACTIONS):
                 pass
+
+
+def expire_all(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Remove what has expired, from every part."""
+    with closing(LocalStore(folder)) as store:
+        kept = store.kept()
+        if kept is not None:
+            store.replace(expire.whole(store.live(), kept.oldest), [])
+            for part in expire.due(store.live(), *kept):
+                expire.rewrite(engine, store, part, kept.oldest)
 
 
 def tidy(folder: Path) -> None:
@@ -96,6 +111,13 @@ def _merge(folder: Path, _said: Said) -> None:
         merge_all(folder, engine)
 
 
+def _expire(folder: Path, _said: Said) -> None:
+    database.set_keep(folder, KEEP)
+    with parquet.engine(folder, memory="100MB") as engine:
+        expire_all(folder, engine)
+        flush_some(folder, engine)
+
+
 def _tidy(folder: Path, _said: Said) -> None:
     tidy(folder)
 
@@ -114,6 +136,7 @@ SCENARIOS: dict[str, Callable[[Path, Said], None]] = {
     "append": _append,
     "flush": _flush,
     "merge": _merge,
+    "expire": _expire,
     "tidy": _tidy,
     "migrate": _migrate,
 }

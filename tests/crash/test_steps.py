@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import duckdb
 import pytest
@@ -87,6 +88,18 @@ def template(folder: Path, scenario: str, engine: duckdb.DuckDBPyConnection) -> 
     return names
 
 
+def killed(scenario: str, folder: Path, work: Path) -> list[dict[str, Any]]:
+    """Run a scenario over copies of a folder, killed before each of its steps in turn; what the steps were."""
+    command = [sys.executable, str(STEPS), scenario, str(folder), str(work)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    points = [json.loads(line) for line in done.stdout.splitlines()]
+    print(f"{scenario}: killed before {len(points) - 1} steps")
+    assert len(points) > 5
+    assert {point["step"] is None for point in points[:-1]} == {False}
+    return points
+
+
 @pytest.mark.parametrize("scenario", ["begin", "append", "flush", "merge", "tidy"])
 def test_a_crash_before_any_step_is_safe(tmp_path: Path, engine: duckdb.DuckDBPyConnection, scenario: str) -> None:
     """Killed before any step, each action that was kept or acknowledged is found once, at once and after going on.
@@ -96,14 +109,9 @@ def test_a_crash_before_any_step_is_safe(tmp_path: Path, engine: duckdb.DuckDBPy
     work = tmp_path / "work"
     work.mkdir()
     kept = template(tmp_path / "template", scenario, engine)
-    command = [sys.executable, str(STEPS), scenario, str(tmp_path / "template"), str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    points = [json.loads(line) for line in done.stdout.splitlines()]
+    points = killed(scenario, tmp_path / "template", work)
     offered = {"append": [f"new {place} {number}" for place in range(4) for number in range(3)], "begin": ["first"]}
     all_names = Counter([*kept, *offered.get(scenario, [])])
-    print(f"{scenario}: killed before {len(points) - 1} steps")
-    assert len(points) > 5
     said: list[str] = []
     for point in points:
         folder = work / str(point["number"])
@@ -119,5 +127,31 @@ def test_a_crash_before_any_step_is_safe(tmp_path: Path, engine: duckdb.DuckDBPy
         steps.tidy(folder)
         assert found(folder) == all_names, point
         check_files(folder)
-    assert {point["step"] is None for point in points[:-1]} == {False}
     assert said == offered.get(scenario, [])
+
+
+def test_a_crash_before_any_step_of_expiring_is_safe(tmp_path: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Killed before any step of expiring, what has not expired is found once, and going on leaves nothing else."""
+    work = tmp_path / "work"
+    work.mkdir()
+    folder = tmp_path / "template"
+    expired = [f"old {number}" for number in range(15)]
+    kept = [f"new {number}" for number in range(6)]
+    database.prepare(folder)
+    for names in (expired[:5] + kept[:3], expired[5:10]):  # a part that is to be rewritten, one to be dropped
+        steps.append(folder, [names], said_to_nobody)
+        steps.flush_some(folder, engine)
+    steps.append(folder, [expired[10:] + kept[3:]], said_to_nobody)
+    for point in killed("expire", folder, work):
+        crashed = work / str(point["number"])
+        database.prepare(crashed)
+        assert found(crashed) in (Counter(kept), Counter(kept + expired)), point
+        check_files(crashed)
+        database.set_keep(crashed, steps.KEEP)
+        assert found(crashed) == Counter(kept), point
+        steps.flush_some(crashed, engine)
+        steps.expire_all(crashed, engine)
+        steps.tidy(crashed)
+        check_files(crashed)
+        database.set_keep(crashed, None)
+        assert found(crashed) == Counter(kept), point

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footpath.config import SETTINGS, Settings, is_loopback, read_settings
+from footpath.config import SETTINGS, Settings, is_loopback, keep_micros, read_settings
 from footpath.errors import BadSetting
 
 
@@ -72,6 +72,12 @@ WRONG = [
     ("read_memory", "much"),
     ("keeper_memory", "0MB"),
     ("data", ""),
+    ("keep", "90"),
+    ("keep", "0d"),
+    ("keep", "-3d"),
+    ("keep", "1.5d"),
+    ("keep", "3 months"),
+    ("keep", "999999999w"),
 ]
 
 
@@ -112,6 +118,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         read_settings({}, {}, file)
     with pytest.raises(BadSetting, match=r"footpath\.toml"):
         read_settings({}, {"FOOTPATH_CONFIG": str(file)})
+
+
+@pytest.mark.parametrize(
+    ("keep", "seconds"),
+    [("90d", 7_776_000), ("12h", 43_200), ("2W", 1_209_600), ("5 m", 300), ("1s", 1), ("999999999s", 999_999_999)],
+)
+def test_keep_is_a_length_of_time(keep: str, seconds: int) -> None:
+    """A number with its unit, in any case, is that many seconds; empty is for ever."""
+    assert keep_micros(read_settings({"keep": keep}, {}).keep) == seconds * 1_000_000
+    assert keep_micros(read_settings({"keep": ""}, {}).keep) is None
 
 
 @pytest.mark.parametrize(
