@@ -102,7 +102,7 @@ def test_expire_leaves_what_a_list_comprehension_leaves(
             append(folder, batches)
             flush(connection, engine, store, 10**6)
         append(folder, given_[2])
-        if merged:
+        if merged and store.live():
             list(merge(engine, store, runs_of(store.live()), 3))
         assert found(folder, Query()) == Counter(everything)
         database.set_keep(folder, KEEP)
