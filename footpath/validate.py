@@ -98,7 +98,7 @@ def accept(batches: Iterable[Batch]) -> list[Entry] | None:
                 if name in properties and properties[name].__class__ not in classes:
                     return None
         encoded = _ENCODER.encode(actions)
-        if not _within_limits(encoded, actions):
+        if len(encoded) > 2 * MAX_DEPTH and not _within_limits(encoded, actions):  # each level takes two brackets
             return None
         if len(actions) == 1:
             time_min = time_max = micros(actions[0].time)

@@ -54,6 +54,15 @@ class Intake:
         self.held = 0  # bytes of bodies that are not whole yet
         self.now = 0.0  # by the event loop's clock, at the last look
         self._looking = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._lines = b""
+
+    def every(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The lines of the headers that every answer has; uvicorn makes a new list of them each second."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._lines = b"".join([b"%s: %s\r\n" % header for header in headers])
+        return self._lines
 
     def watch(self, connections: Iterable[Connection], loop: asyncio.AbstractEventLoop) -> None:
         """Look at the connections from now on, for as long as there are any."""

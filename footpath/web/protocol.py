@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from footpath.web import responses
 from footpath.web.intake import BODY_RATE, LOOK_SECONDS, Intake, Limits
-from footpath.web.responses import Headers
+from footpath.web.responses import PLAIN, Headers
 from footpath.web.taking import Taking
 
 SUBMIT_PATH = b"/api/submitlogs"
@@ -221,18 +221,22 @@ class Protocol(HttpToolsProtocol):
 
     def _answer(self, taking: Taking, status: int, headers: Headers, content: bytes) -> None:
         """Send the answer to a request to submitlogs."""
-        lines = [STATUS_LINE[status]]
-        for name, value in (*self.server_state.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
-        if not taking.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines += (b"content-length: %d\r\n\r\n" % len(content), content)
         taking.response_complete = True
         if self.transport.is_closing():
             return
-        self.transport.write_whole(b"".join(lines))  # type: ignore[attr-defined]
-        if not taking.keep_alive:
-            self.transport.close()
+        every = self._intake.every(self.server_state.default_headers)
+        if headers is PLAIN and taking.keep_alive:
+            whole = b"HTTP/1.1 200 OK\r\n%scontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+            self.transport.write_whole(whole % (every, len(content), content))  # type: ignore[attr-defined]
+        else:
+            lines = [STATUS_LINE[status], every]
+            lines += [b"%s: %s\r\n" % header for header in headers]
+            if not taking.keep_alive:
+                lines.append(b"connection: close\r\n")
+            lines += (b"content-length: %d\r\n\r\n" % len(content), content)
+            self.transport.write_whole(b"".join(lines))  # type: ignore[attr-defined]
+            if not taking.keep_alive:
+                self.transport.close()
         self.on_response_complete()
 
     def _refuse_head(self) -> None:

@@ -29,6 +29,8 @@ RETRY_AFTER = b"2"  # seconds: a commit group or two, or one try of the journal 
 
 Headers = list[tuple[bytes, bytes]]
 JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+PLAIN: Headers = [JSON]
+"""The headers of the usual answer."""
 
 
 class Failure(Struct):

@@ -17,7 +17,7 @@ from footpath.action import MAX_BODY, Checked, Reject
 from footpath.errors import BadKey, FootpathError
 from footpath.journal.base import Journal, Once
 from footpath.keys.grant import Grant
-from footpath.web.responses import INTERNAL, JSON, Headers, describe
+from footpath.web.responses import INTERNAL, JSON, PLAIN, Headers, describe
 
 MAX_KEY = 255  # characters of an Idempotency-Key: what Stripe takes, whose clients set the custom
 REPLAYED = (b"idempotent-replayed", b"true")  # beside an answer that was kept with its key; Stripe's name for it
@@ -25,6 +25,7 @@ REPLAYED = (b"idempotent-replayed", b"true")  # beside an answer that was kept w
 Answer = Callable[[int, Headers, bytes], None]
 """Takes status, headers and content of an answer."""
 
+_KEY = b"idempotency-key"
 _PLAIN = b'{"message":"submitted","accepted":%d,"duplicates":0,"rejected":[]}'
 _log = structlog.get_logger()
 
@@ -45,14 +46,14 @@ class Submit:
         """`journal` gives the journal at the time of a request."""
         self._journal = journal
 
-    def take(self, grant: Grant, headers: Headers, body: bytes, answer: Answer) -> None:
+    def take(self, grant: Grant, headers: dict[bytes, bytes], body: bytes, answer: Answer) -> None:
         """Take one whole request that `grant` let in; `answer` is called once, now or later in this event loop."""
         try:
-            encoding, key = _meaning(headers)
-            checked = decode.read(body, encoding)
+            key = _key(headers[_KEY]) if _KEY in headers else None
+            checked = decode.read(body, headers.get(b"content-encoding", b"").decode("latin-1"))
             grant.charge(max(1, checked.received))
             fresh = said(checked)
-            once = Once(key, hashlib.sha256(body).digest(), fresh) if key else None
+            once = None if key is None else Once(key, hashlib.sha256(body).digest(), fresh)
             kept = self._journal().append(checked.entries, once)
         except FootpathError as error:
             answer(*describe(error))
@@ -68,7 +69,7 @@ def _finish(done: asyncio.Future[bytes | None], fresh: bytes, answer: Answer) ->
     if error is None:
         earlier = done.result()
         if earlier is None:
-            answer(200, [JSON], fresh)
+            answer(200, PLAIN, fresh)
         else:
             answer(200, [JSON, REPLAYED], earlier)
     elif isinstance(error, FootpathError):
@@ -83,17 +84,6 @@ def said(checked: Checked) -> bytes:
     if not checked.rejects:
         return _PLAIN % checked.received
     return encode(Submitted("submitted", checked.accepted, 0, checked.rejects))
-
-
-def _meaning(headers: Headers) -> tuple[str, str]:
-    """The content encoding and the Idempotency-Key, empty where there is none."""
-    encoding = key = ""
-    for name, value in headers:
-        if name == b"content-encoding":
-            encoding = value.decode("latin-1")
-        elif name == b"idempotency-key":
-            key = _key(value)
-    return encoding, key
 
 
 def _key(value: bytes) -> str:

@@ -30,14 +30,15 @@ class _NobodyWaits:
 
 
 _NOBODY_WAITS = _NobodyWaits()
+_DIGITS = len(str(MAX_BODY))
 
 
 class Taking:
     """A request whose head has come."""
 
     __slots__ = (
-        "_barred", "_grant", "_headers", "_held", "_intake", "_pieces", "_refusal", "_send", "_size", "_turn", "_whole",
-        "disconnected", "keep_alive", "message_event", "response_complete",
+        "_barred", "_grant", "_headers", "_held", "_intake", "_named", "_pieces", "_refusal", "_send", "_size",
+        "_turn", "_whole", "disconnected", "keep_alive", "message_event", "response_complete",
     )  # fmt: skip
 
     def __init__(self, send: Send, intake: Intake, query: bytes, headers: Headers, *, keep_alive: bool) -> None:
@@ -63,15 +64,16 @@ class Taking:
         self._whole = False
         self._turn = False
         self._refusal: FootpathError | None = None
+        self._named = dict(headers)
         self._grant: Grant | None = None
         self._barred: FootpathError | None = None
         try:
             self._grant = intake.gate.let_in("write", headers, query)
         except FootpathError as error:
             self._barred = error
-        for name, value in headers:
-            if name == b"content-length" and int(value) > MAX_BODY:
-                self._refuse(self._barred or TooLarge(too_large(int(value))))
+        length = self._named.get(b"content-length", b"")
+        if len(length) >= _DIGITS and int(length) > MAX_BODY:
+            self._refuse(self._barred or TooLarge(too_large(int(length))))
 
     @property
     def refused(self) -> bool:
@@ -122,7 +124,7 @@ class Taking:
         elif self._grant is not None:
             body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             self._release()
-            self._intake.submit.take(self._grant, self._headers, body, self._answer)
+            self._intake.submit.take(self._grant, self._named, body, self._answer)
 
     def _refuse(self, refusal: FootpathError) -> None:
         """Answer without reading the rest, so the connection cannot go on."""
@@ -137,5 +139,6 @@ class Taking:
 
     def _answer(self, status: int, headers: Headers, content: bytes) -> None:
         if not self.disconnected:
-            shared = self._intake.gate.cors("write", self._headers, self._grant)
-            self._send(self, status, headers + shared, content)
+            if b"origin" in self._named:
+                headers = headers + self._intake.gate.cors("write", self._headers, self._grant)
+            self._send(self, status, headers, content)
