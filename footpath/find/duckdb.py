@@ -25,6 +25,7 @@ from footpath.journal.index import UserIndex
 from footpath.query import Query
 from footpath.store import parquet
 from footpath.store.base import Part, touching
+from footpath.store.whole import Whole
 
 WINDOW_ROWS = 1_000_000  # rows that may be sorted at once: 150 MB
 OPTIMIZERS = frozenset(
@@ -51,6 +52,7 @@ class DuckdbFind:
         self._deadlines = self._stack.enter_context(contextlib.closing(Deadlines()))
         self._engine = self._stack.enter_context(parquet.engine(folder, memory=memory, optimizers=OPTIMIZERS))
         self.index = UserIndex()
+        self._whole = Whole(folder / "parts")
         self._idle: list[apsw.Connection] = []
         self._lock = threading.Lock()
 
@@ -91,7 +93,15 @@ class DuckdbFind:
         try:
             with self.database() as connection:
                 cursor = self._engine.cursor()
-                return View(self.folder, connection, cursor, query, index=self.index, read_seconds=self.read_seconds)
+                return View(
+                    self.folder,
+                    connection,
+                    cursor,
+                    query,
+                    index=self.index,
+                    whole=self._whole,
+                    read_seconds=self.read_seconds,
+                )
         except (apsw.Error, OperatorError) as error:
             raise ReadFailed(f"the journal and the catalog could not be read: {error}") from error
 

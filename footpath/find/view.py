@@ -11,7 +11,7 @@ import duckdb
 from msgspec import structs
 
 from footpath import database
-from footpath.errors import ReadFailed
+from footpath.errors import PartDamaged, ReadFailed
 from footpath.find import sql
 from footpath.find.base import Shape
 from footpath.find.deadline import Deadlines
@@ -20,6 +20,7 @@ from footpath.journal.index import UserIndex
 from footpath.query import Query
 from footpath.store import local, parquet
 from footpath.store.base import Part
+from footpath.store.whole import Whole
 
 FETCH_ROWS = 5_000  # rows given on at once: half a megabyte of text
 FETCH_BYTES = 1 << 20  # of text given on at once, so that fewer rows are when they are large
@@ -41,6 +42,7 @@ class View:
         query: Query,
         *,
         index: UserIndex,
+        whole: Whole,
         read_seconds: float,
     ) -> None:
         """Look at the journal and the catalog in one transaction; the read may take `read_seconds` from now.
@@ -48,6 +50,7 @@ class View:
         `query` is then what is asked for without what has expired.
         """
         self._parts_folder = folder / "parts"
+        self._whole = whole
         self._deadline = time.monotonic() + read_seconds
         self._read_seconds = read_seconds
         self._hot_is_table = False
@@ -85,10 +88,18 @@ class View:
             self.cursor.execute(f"{into} FROM ({parquet.HOT}) WHERE {where}", parquet.bind(piece) | bindings)
 
     def source(self, parts: list[Part]) -> tuple[str, dict[str, Any]]:
-        """The SQL of all rows of some parts and of the hot ones, and its bindings."""
+        """The SQL of all rows of some parts and of the hot ones, and its bindings.
+
+        Raises:
+            ReadFailed: a part is damaged.
+        """
         selects = []
         bindings: dict[str, Any] = {}
         if parts:
+            try:
+                self._whole.check(parts)
+            except PartDamaged as error:
+                raise ReadFailed(f"the stored actions could not be read: {error}") from error
             selects.append(parquet.stored())
             bindings["files"] = [parquet.pattern(self._parts_folder / f"{part.id}.parquet") for part in parts]
         if self._hot_is_table:

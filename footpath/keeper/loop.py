@@ -6,6 +6,7 @@ makes sure that there is one keeper a folder: a new one waits until the one befo
 An idle folder costs a look at the journal `POLL_SECONDS` apart, which reads two pages from memory.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from filelock import FileLock
 
 from footpath import database, log
 from footpath.config import Settings, read_settings
-from footpath.errors import FootpathError
+from footpath.errors import FootpathError, PartDamaged
 from footpath.keeper import expire
 from footpath.keeper import merge as merging
 from footpath.keeper.flush import due, flush
@@ -109,7 +110,9 @@ class Keeper:
             parquet.engine(settings.data, memory=settings.keeper_memory) as engine,
         ):
             try:
-                self._merge_and_expire(engine, store)
+                while not self.stop.is_set():
+                    with contextlib.suppress(PartDamaged):  # it was logged, is known from now on, and left as it is
+                        self._merge_and_expire(engine, store)
             finally:
                 for merge in self.merges:
                     merge.abandon()
@@ -131,7 +134,7 @@ class Keeper:
             if expired:
                 expiry_budget -= expired
                 continue
-            free = merging.runs_of(idle)
+            free = [run for run in merging.runs_of(idle) if not any(map(store.whole.is_known_damaged, run))]
             chosen = merging.plan(free, part_actions)
             if not chosen and not merges:
                 chosen = merging.plan_quiet(free, budget)
@@ -162,6 +165,7 @@ class Keeper:
             _log.info("expired", parts=len(gone), actions=sum(part.rows for part in gone))
             return 1
         due = expire.due(parts, *kept) if budget > 0 else []
+        due = [part for part in due if not store.whole.is_known_damaged(part)]
         if due:
             left = expire.rewrite(engine, store, due[0], kept.oldest)
             _log.info("expired", parts=0, actions=due[0].rows - left)

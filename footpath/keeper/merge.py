@@ -66,7 +66,11 @@ def plan_quiet(runs: Sequence[Run], budget: float) -> list[Run]:
 
 
 def merge(engine: duckdb.DuckDBPyConnection, store: LocalStore, runs: Sequence[Run], part_actions: int) -> "Merge":
-    """Begin to merge some live runs into one, of parts of about `part_actions` rows; iterating does the work."""
+    """Begin to merge some live runs into one, of parts of about `part_actions` rows; iterating does the work.
+
+    Raises:
+        PartDamaged: a part of them is not what was written; `store.whole` knows which from now on.
+    """
     return Merge(engine, store, runs, part_actions)
 
 
@@ -82,6 +86,7 @@ class Merge:
     ) -> None:
         """See `merge`."""
         self.old = [part for run in runs for part in run]
+        store.whole.check(self.old)
         self.new: list[Part] = []
         self._engine = engine
         self._store = store

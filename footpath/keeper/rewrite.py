@@ -33,8 +33,10 @@ def without(engine: duckdb.DuckDBPyConnection, store: LocalStore, part: Part, go
     """Write a part anew without some rows: the new part (None if nothing is left), and how many rows are gone.
 
     Raises:
+        PartDamaged: the part is not what was written; nothing was written.
         RuntimeError: what was left out and what is left do not add up; nothing was written.
     """
+    store.whole.check([part])
     number = count(engine, store, part, gone)
     new = parquet.write_part(
         engine,

@@ -12,7 +12,6 @@ Leaves out whether the actions are the right ones: nothing keeps them twice.
 """
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -29,6 +28,7 @@ from footpath.action import TYPE_BITS, Action, micros
 from footpath.store import parquet
 from footpath.store.base import Part
 from footpath.store.local import matching
+from footpath.store.whole import wrong_with
 
 _ACTIONS = Decoder(list[Action])
 _KEY = "(user_id, session_id, time, seq)"
@@ -168,17 +168,9 @@ class Parts:
 
     def _wrong(self, part: Part) -> str | None:
         path = self._folder / "parts" / f"{part.id}.parquet"
-        try:
-            with path.open("rb") as file:
-                size = path.stat().st_size
-                if size != part.bytes:
-                    return f"is {size} bytes, the catalog says {part.bytes}"
-                if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
-                    return "is not what was written: its sha256 differs from the catalog's"
-        except FileNotFoundError:
-            return "is missing"
-        except OSError as error:
-            return f"cannot be read: {error.strerror or error}"
+        wrong = wrong_with(path, part)
+        if wrong is not None:
+            return wrong
         try:
             row = self._engine.execute(_LOOK, {"file": parquet.pattern(path)}).fetchone()
         except duckdb.Error as error:

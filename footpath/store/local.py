@@ -15,6 +15,7 @@ import apsw
 from footpath import database
 from footpath.action import MIN_MICROS
 from footpath.store.base import Part
+from footpath.store.whole import Whole
 
 _FIELDS = ", ".join(Part._fields)
 _LIVE = f"SELECT {_FIELDS} FROM parts WHERE removed_at IS NULL"
@@ -63,6 +64,8 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         """Open the store of a folder that `database.prepare` has seen."""
         self.parts_folder = folder / "parts"
+        self.whole = Whole(self.parts_folder)
+        """Asked before the rows of a part are read to write another."""
         self._connection = database.connect(folder)
 
     def live(self) -> list[Part]:
