@@ -1,5 +1,8 @@
 """Runs one piece of footpath again and again, and kills it before its first durable step, its second, and so on.
 
+`python steps.py run SCENARIO FOLDER SAID` runs it once, without killing it, and with file names that are the same each
+time: for strace, which knows better places to kill it at. What it acknowledges is in the file SAID, a name a line.
+
 `python steps.py SCENARIO TEMPLATE WORK`: for N = 1, 2, 3… a copy of the folder TEMPLATE is made as WORK/N, and a forked
 process runs the scenario in it until its N-th step: an SQL statement to SQLite, an fsync, or a rename or removal of a
 file. There it kills itself as `kill -9` does. What it acknowledged before is in WORK/N.said, a name a line. It ends
@@ -12,10 +15,13 @@ import os
 import shutil
 import signal
 import sys
+import uuid
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +98,22 @@ def tidy(folder: Path) -> None:
         store.forget_keys(hours=10**6)
 
 
+OFFERED = {"begin": ["first"], "append": [f"new {place} {number}" for place in range(4) for number in range(3)]}
+"""The names that a scenario offers."""
+
+
+def _prepare(folder: Path, _said: Said) -> None:
+    database.prepare(folder)
+
+
 def _begin(folder: Path, said: Said) -> None:
     database.prepare(folder)
-    append(folder, [["first"]], said)
+    append(folder, [OFFERED["begin"]], said)
 
 
 def _append(folder: Path, said: Said) -> None:
-    append(folder, [[f"new {place} {number}" for number in range(3)] for place in range(4)], said)
+    names = OFFERED["append"]
+    append(folder, [names[place : place + 3] for place in range(0, len(names), 3)], said)
 
 
 def _flush(folder: Path, _said: Said) -> None:
@@ -122,6 +137,15 @@ def _tidy(folder: Path, _said: Said) -> None:
     tidy(folder)
 
 
+def _restart(folder: Path, _said: Said) -> None:
+    """What a start does, and a keeper soon after it."""
+    database.prepare(folder)
+    tidy(folder)
+    with parquet.engine(folder, memory="100MB") as engine:
+        flush_some(folder, engine)
+        merge_all(folder, engine)
+
+
 def _write(said: int, name: str) -> None:
     os.write(said, f"{name}\n".encode())
 
@@ -132,6 +156,7 @@ def _migrate(folder: Path, said: Said) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Path, Said], None]] = {
+    "prepare": _prepare,
     "begin": _begin,
     "append": _append,
     "flush": _flush,
@@ -139,7 +164,16 @@ SCENARIOS: dict[str, Callable[[Path, Said], None]] = {
     "expire": _expire,
     "tidy": _tidy,
     "migrate": _migrate,
+    "restart": _restart,
 }
+
+
+def run(scenario: str, folder: Path, said: Path) -> None:
+    """Run a scenario once; the names of new files are the same each time, and those of another scenario others."""
+    numbers = count(zlib.crc32(scenario.encode()) << 64)
+    setattr(uuid, "uuid4", lambda: uuid.UUID(int=next(numbers)))  # noqa: B010 - mypy refuses the plain way
+    noted = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    SCENARIOS[scenario](folder, partial(_write, noted))
 
 
 def kill_at(number: int, note: Path) -> None:
@@ -171,7 +205,10 @@ def kill_at(number: int, note: Path) -> None:
 
 
 def main() -> None:
-    """Kill at each step in turn."""
+    """Kill at each step in turn, or run once."""
+    if sys.argv[1] == "run":
+        run(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+        return
     scenario, template, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     for number in range(1, 10_000):
         folder = work / str(number)

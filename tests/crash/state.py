@@ -1,0 +1,108 @@
+"""Data folders before and after a crash: how they are made, what must be in them, and how they go on."""
+
+import hashlib
+import json
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+
+from footpath import database
+from footpath.find.base import Shape
+from footpath.find.duckdb import DuckdbFind
+from footpath.query import Query
+from footpath.store.local import LocalStore
+from tests.crash import steps
+
+
+def said_to_nobody(_name: str) -> None:
+    """What is acknowledged here is not written down."""
+
+
+def found(folder: Path) -> Counter[str]:
+    """The names of all actions that a find gives, with how often."""
+    with closing(DuckdbFind(folder, memory="100MB", read_seconds=60)) as find:
+        lines = [json.loads(row[0]) for chunk in find.rows(Query(), Shape.LINES).rows for row in chunk]
+    assert len({line["seq"] for line in lines}) == len(lines)
+    return Counter(line["properties"]["name"] for line in lines)
+
+
+def check_files(folder: Path) -> None:
+    """That every part of the catalog is whole, and after a sweep there is no other file."""
+    with closing(LocalStore(folder)) as store:
+        store.sweep()
+        for part in store.live():
+            assert hashlib.sha256(store.path(part).read_bytes()).hexdigest() == part.sha256
+        with closing(database.connect(folder)) as connection:
+            named = {f"{row[0]}.parquet" for row in connection.execute("SELECT id FROM parts")}
+            (flushed,) = database.one(connection, "SELECT flushed FROM state")
+        assert {file.name for file in store.parts_folder.iterdir()} <= named
+        assert max((part.seq_max for part in store.live()), default=0) <= flushed
+
+
+def template(folder: Path, scenario: str, engine: duckdb.DuckDBPyConnection) -> list[str]:
+    """A folder as it is before a scenario; the names that are in it."""
+    if scenario in {"begin", "prepare"}:
+        return []
+    names = [f"old {number}" for number in range(18)]
+    database.prepare(folder)
+    steps.append(folder, [names[:9]], said_to_nobody)
+    if scenario in {"merge", "tidy"}:
+        steps.flush_some(folder, engine)
+    steps.append(folder, [names[9:]], said_to_nobody)
+    if scenario in {"merge", "tidy"}:
+        steps.flush_some(folder, engine)
+    if scenario == "tidy":
+        steps.merge_all(folder, engine)
+        (folder / "parts" / "left.tmp").write_bytes(b"x")
+        (folder / "parts" / "left.parquet").write_bytes(b"x")
+    return names
+
+
+def check_after_crash(
+    folder: Path, scenario: str, kept: list[str], said: list[str], engine: duckdb.DuckDBPyConnection, point: object
+) -> None:
+    """That a folder holds what was kept and said, once, at most what was offered, and so again when it has gone on."""
+    offered = steps.OFFERED.get(scenario, [])
+    all_names = Counter([*kept, *offered])
+    database.prepare(folder)
+    before = found(folder)
+    assert Counter([*kept, *said]) <= before <= all_names, point
+    check_files(folder)
+    if offered:
+        steps.append(folder, [offered], said_to_nobody)
+    steps.flush_some(folder, engine)
+    steps.merge_all(folder, engine)
+    steps.tidy(folder)
+    assert found(folder) == all_names, point
+    check_files(folder)
+
+
+def template_of_expiry(folder: Path, engine: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
+    """A folder as it is before expiring; the names in it that stay, and those that go."""
+    expired = [f"old {number}" for number in range(15)]
+    kept = [f"new {number}" for number in range(6)]
+    database.prepare(folder)
+    for names in (expired[:5] + kept[:3], expired[5:10]):  # a part that is to be rewritten, one to be dropped
+        steps.append(folder, [names], said_to_nobody)
+        steps.flush_some(folder, engine)
+    steps.append(folder, [expired[10:] + kept[3:]], said_to_nobody)
+    return kept, expired
+
+
+def check_after_expiry(
+    folder: Path, kept: list[str], expired: list[str], engine: duckdb.DuckDBPyConnection, point: object
+) -> None:
+    """That a folder holds what stays, once, with all or nothing of what goes; and only that when it has gone on."""
+    database.prepare(folder)
+    assert found(folder) in (Counter(kept), Counter(kept + expired)), point
+    check_files(folder)
+    database.set_keep(folder, steps.KEEP)
+    assert found(folder) == Counter(kept), point
+    steps.flush_some(folder, engine)
+    steps.expire_all(folder, engine)
+    steps.tidy(folder)
+    check_files(folder)
+    database.set_keep(folder, None)
+    assert found(folder) == Counter(kept), point
