@@ -43,13 +43,15 @@ def points(command: Sequence[str], folder: Path, log: Path) -> tuple[list[Point]
     return list(dict.fromkeys(found)), len(found) - len(set(found))
 
 
-def broken(command: Sequence[str], folder: Path, log: Path, point: Point, fault: str) -> int:
-    """Run a command with a fault at a point, like signal=SIGKILL; its exit status (137 when killed)."""
+def broken(command: Sequence[str], folder: Path, log: Path, point: Point, fault: str) -> int | None:
+    """Run a command with a fault at a point, like signal=SIGKILL; its exit status (137 when killed).
+
+    None when the point was not reached: DuckDB sometimes writes with another thread than before.
+    """
     faulty = ["-e", f"trace={point.call}", "-P", str(point.file)]
     faulty += ["-e", f"inject={point.call}:{fault}:when={point.number}"]
     done = _run([*_strace(log), *faulty, *command])
-    assert point in _read(log, folder), f"{point} was not reached"
-    return done.returncode
+    return done.returncode if point in _read(log, folder) else None
 
 
 def _strace(log: Path) -> list[str]:
