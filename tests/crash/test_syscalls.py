@@ -17,13 +17,20 @@ import duckdb
 import pytest
 
 from tests.crash import steps
-from tests.crash.state import check_after_crash, check_files, found, template
+from tests.crash.state import (
+    check_after_crash,
+    check_after_expiry,
+    check_files,
+    found,
+    template,
+    template_of_expiry,
+)
 from tests.crash.tracing import Point, broken, points
 from tests.proof import publish, times
 
 STRIDE = times("STRIDE", 37)
 AGAIN = times("AGAIN", 0)
-SCENARIOS = ("prepare", "append", "flush", "merge", "tidy")
+SCENARIOS = ("prepare", "append", "flush", "merge", "tidy", "expire")
 KILL = "signal=SIGKILL"
 
 
@@ -94,11 +101,15 @@ def test_a_fault_at_any_system_call_is_safe(tmp_path: Path, engine: duckdb.DuckD
     begin = 0 if fault == KILL else STRIDE // 2
     for scenario in SCENARIOS:
         before = tmp_path / f"{scenario}-before"
-        kept = template(before, scenario, engine)
+        expired: list[str] = []
+        if scenario == "expire":
+            kept, expired = template_of_expiry(before, engine)
+        else:
+            kept = template(before, scenario, engine)
         work = Work(tmp_path / scenario)
         all_points, hidden = work.points(before, scenario)
         out_of_reach += hidden
-        twice = spread(all_points, AGAIN) if fault == KILL else []
+        twice = spread(all_points, AGAIN) if fault == KILL and not expired else []
         for point in all_points[begin::STRIDE]:
             status, said = work.broken(before, scenario, point, fault)
             if status is None:
@@ -110,7 +121,10 @@ def test_a_fault_at_any_system_call_is_safe(tmp_path: Path, engine: duckdb.DuckD
                 left = shutil.copytree(work.data, tmp_path / f"left-{next(names)}")
                 more = Work(tmp_path / f"again-{next(names)}")
                 again += sum(1 for _ in crash_again(left, more, scenario, kept, said, engine))
-            check_after_crash(work.data, scenario, kept, said, engine, (scenario, point, status))
+            if expired:
+                check_after_expiry(work.data, kept, expired, engine, (scenario, point, status))
+            else:
+                check_after_crash(work.data, scenario, kept, said, engine, (scenario, point, status))
         print(f"{fault}, {scenario}: {len(all_points)} calls, {hidden} more out of reach", flush=True)
     name = f"syscalls-{fault.partition('=')[2].lower()}"
     publish(
