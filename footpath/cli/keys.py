@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _DURATION = re.compile(r"(\d{1,6})([mhdw])")
 
-app = typer.Typer(help="Make, list and revoke the keys that requests must carry.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, list and revoke the keys that requests must carry.\n\n"
+    "Example: footpath key create --role write --name app",
+    no_args_is_help=True,
+)
 
 
 @app.command()

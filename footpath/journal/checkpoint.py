@@ -8,7 +8,6 @@ nothing left to copy, SQLite's next commit begins the log anew, so the file stay
 A copy that fails loses nothing, for the log is kept: the next `settle` raises what it met.
 """
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -40,9 +39,9 @@ class Checkpoints:
         if self._copying is not None and self._copying.done():
             copying, self._copying = self._copying, None
             copying.result()
-            _checkpoint(self._writer)
+            self._writer.wal_checkpoint()
         elif self._pages >= WAIT_PAGES:
-            _checkpoint(self._writer)
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         elif self._copying is None and self._pages >= COPY_PAGES:
             self._copying = self._thread.submit(self._copy)
 
@@ -59,10 +58,4 @@ class Checkpoints:
     def _copy(self) -> None:
         if self._other is None:
             self._other = self._connect()
-        _checkpoint(self._other)
-
-
-def _checkpoint(connection: apsw.Connection) -> None:
-    """Copy what no reader or writer is in the way of."""
-    with contextlib.suppress(apsw.BusyError):  # another process copies: the keeper, a second worker
-        connection.wal_checkpoint()
+        self._other.wal_checkpoint()

@@ -96,7 +96,7 @@ def read_origin(text: str) -> str:
         raise wrong from error
     host = f"[{host}]" if ":" in host else host
     has_more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
-    if has_more or not _SCHEME.fullmatch(parts.scheme) or not _HOST.fullmatch(host):
+    if not text.isprintable() or has_more or not _SCHEME.fullmatch(parts.scheme) or not _HOST.fullmatch(host):
         raise wrong
     is_usual = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{host}" if is_usual else f"{parts.scheme}://{host}:{port}"

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from footpath import action, errors
 from footpath.query import PARAMETERS
 from footpath.web import examples, schemas
+from footpath.web.auth import role_of
 from footpath.web.retrieve import MEDIA
 from footpath.web.schemas import Json, failures, not_allowed, ref
 from footpath.web.submit import MAX_KEY
@@ -26,6 +27,7 @@ SUBMIT_ERRORS = (
     errors.Busy,
     errors.JournalFull,
     errors.JournalFailed,
+    errors.ReadFailed,
 )
 RETRIEVE_ERRORS = (
     errors.BadQuery,
@@ -54,17 +56,34 @@ def document() -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "this server"}],
-        "paths": {
-            "/api/submitlogs": {"post": _submit()},
-            "/api/retrievelogs": {"get": _retrieve()},
-            "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},
-            "/readyz": {"get": _ready()},
-            "/openapi.json": {"get": _page("This document.", "getOpenapi", "application/json")},
-            "/docs": {"get": _page("This document, for people.", "getDocs", "text/html")},
-            "/": {"get": _page("What this server is, and where to go.", "getFront", "text/html")},
+        "paths": _paths(),
+        "components": {
+            "schemas": schemas.schemas(),
+            "headers": schemas.HEADERS,
+            "securitySchemes": schemas.SECURITY,
         },
-        "components": {"schemas": schemas.schemas(), "headers": schemas.HEADERS},
     }
+
+
+def _paths() -> Json:
+    paths: Json = {
+        "/api/submitlogs": {"post": _submit()},
+        "/api/retrievelogs": {"get": _retrieve()},
+        "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},
+        "/readyz": {"get": _ready()},
+        "/openapi.json": {"get": _page("This document.", "getOpenapi", "application/json")},
+        "/docs": {"get": _page("This document, for people.", "getDocs", "text/html")},
+        "/": {"get": _page("What this server is, and where to go.", "getFront", "text/html")},
+    }
+    for path, item in paths.items():
+        role = role_of(path)
+        for route in item.values():
+            route.update(schemas.needs(role))
+            if role is not None:
+                or_admin = "" if role == "admin" else " or `admin`"
+                told = f"Where keys are asked for, it needs one with the role `{role}`{or_admin}."
+                route["description"] = f"{route['description']}\n\n{told}"
+    return paths
 
 
 def _submit() -> Json:

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import json
 
 from footpath import action, errors, validate
+from footpath.keys.key import Role
 from footpath.query import MAX_LIMIT
 from footpath.web import examples, responses
 from footpath.web.submit import Submitted
@@ -137,6 +138,17 @@ PARAMETERS = {
         _parameter("order", "By time: oldest or newest first.", {"enum": ["asc", "desc"], "default": "asc"}, "desc"),
     )
 }
+SECURITY: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
+    "headerKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same, for what cannot."},
+    "queryKey": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "key",
+        "description": "Only for writing, for `navigator.sendBeacon`: addresses end up in logs and histories.",
+    },
+}
+"""The ways to send a key."""
 HEADERS: Json = {
     "Idempotent-Replayed": {
         "description": "Only there when this is the answer to an earlier request with the same Idempotency-Key.",
@@ -155,6 +167,12 @@ HEADERS: Json = {
     },
     "Allow": {"description": "The methods that the path has.", "schema": {"type": "string"}},
 }
+
+
+def needs(role: Role | None) -> Json:
+    """What a route says of the keys that it takes; without a role it takes none."""
+    ways = [] if role is None else [name for name in SECURITY if name != "queryKey" or role == "write"]
+    return {"security": [{name: []} for name in ways]}
 
 
 def failures(kinds: tuple[type[errors.FootpathError], ...]) -> Json:
