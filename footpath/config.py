@@ -143,6 +143,15 @@ def _is_keep(keep: str) -> bool:
     return True
 
 
+def changed(settings: Settings) -> dict[str, object]:
+    """The settings that are not their defaults, for people: none of them is a secret."""
+    return {
+        item.name: str(value) if isinstance(value, Path) else value
+        for item in fields(Settings)
+        if (value := getattr(settings, item.name)) != item.default
+    }
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server that listens on `host`."""
     if host == "localhost":

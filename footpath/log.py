@@ -1,13 +1,17 @@
 """Logs: one JSON line an event for machines, a readable line on a terminal. Written to standard error.
 
 Control characters are escaped in both forms, so an id cannot forge a line or steer a terminal. Only a traceback in text
-spans lines; what its exceptions say is escaped too.
+spans lines; what its exceptions say is escaped too. Credentials are taken out of every value, also of libraries' lines
+and of tracebacks (`redact`), and a flood of one event is cut short (`flood`).
 """
 
 import logging
 import sys
 
 import structlog
+
+from footpath import redact
+from footpath.flood import Flood
 
 
 def configure(form: str = "auto") -> None:
@@ -19,25 +23,55 @@ def configure(form: str = "auto") -> None:
         if text
         else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
+    flood = Flood()
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[_thinned(flood), *shared, _redacted, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     libraries = logging.StreamHandler(sys.stderr)
+    libraries.addFilter(lambda record: _passes(flood, record))
     libraries.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[_told, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redacted, renderer],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
+
+
+def _redacted(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return redact.fields(event)
+
+
+def _thinned(flood: Flood) -> structlog.typing.Processor:
+    def thin(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        held_back = flood.passes(str(event.get("event")))
+        if held_back is None:
+            raise structlog.DropEvent
+        return {**event, "held_back": held_back} if held_back else event
+
+    return thin
+
+
+def _passes(flood: Flood, record: logging.LogRecord) -> bool:
+    """The same for a library's line, before anything is put together for it."""
+    held_back = flood.passes(f"{record.name}: {record.msg}")
+    if held_back:
+        record.held_back = held_back
+    return held_back is not None
+
+
+def _told(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    held_back = getattr(event["_record"], "held_back", 0)
+    return {**event, "held_back": held_back} if held_back else event
 
 
 def _printable(event: structlog.typing.EventDict) -> structlog.typing.EventDict:

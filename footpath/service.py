@@ -11,29 +11,27 @@ import os
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import asdict, replace
-from multiprocessing.process import BaseProcess
+from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 
 import apsw
 import structlog
 import uvicorn
 from filelock import FileLock, Timeout
-from uvicorn.supervisors import Multiprocess
 
-from footpath import database, log
-from footpath.config import Settings, is_loopback, keep_micros, read_settings
+from footpath import database, log, stopping
+from footpath.config import Settings, changed, is_loopback, keep_micros, read_settings
 from footpath.errors import BadSetting, FolderInUse, FolderUnusable
 from footpath.find.duckdb import DuckdbFind
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import due
+from footpath.keeper.watch import keeper
 from footpath.keys import table
 from footpath.keys.ring import Ring
 from footpath.web.app import App, Fittings
@@ -43,7 +41,6 @@ SETTINGS_VARIABLE = "FOOTPATH_SERVICE_SETTINGS"  # how a worker process learns t
 BEHIND_SECONDS = 60.0  # a journal row this old says that the keeper does not keep up
 SWITCH_SECONDS = 0.0005  # the journal's thread gets the interpreter's lock back this soon when the event loop is busy
 GC_ALLOCATIONS = 50_000  # requests make no cycles; at Python's 700 the collector took 4 % of a one-action request
-KEEPER_RESTART_SECONDS = (0.2, 10.0)  # first wait and longest wait before a keeper that died is started again
 
 _log = structlog.get_logger()
 
@@ -57,14 +54,8 @@ def create_app() -> App:
     gc.set_threshold(GC_ALLOCATIONS)
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
-        threading.Thread(target=_end_with, args=(supervisor,), name="supervisor-watch", daemon=True).start()
+        threading.Thread(target=stopping.end_with, args=(supervisor,), name="supervisor-watch", daemon=True).start()
     return App(lambda stack: open_embedded(settings, stack), settings)
-
-
-def _end_with(supervisor: BaseProcess) -> None:
-    """Stop this worker when the process that started it is gone: nothing keeps its journal and the port is wanted."""
-    supervisor.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def open_embedded(settings: Settings, stack: AsyncExitStack) -> Fittings:
@@ -128,46 +119,6 @@ def hold(folder: Path, who: str, otherwise: str = "choose another folder with --
         lock.release()
 
 
-@contextmanager
-def keeper(settings: Settings) -> Iterator[None]:
-    """Keep a keeper running beside this process: one that dies is started again."""
-    arguments = [sys.executable, "-m", "footpath.keeper", json.dumps(asdict(settings), default=str)]
-    stopping = threading.Event()
-    running: list[subprocess.Popen[bytes]] = []
-
-    def watch() -> None:
-        shortest, longest = KEEPER_RESTART_SECONDS
-        wait = shortest
-        while not stopping.is_set():
-            started = time.monotonic()
-            process = subprocess.Popen(arguments, stdin=subprocess.PIPE)
-            running[:] = [process]
-            if stopping.is_set():
-                _end(process)
-            code = process.wait()
-            if stopping.is_set():
-                return
-            wait = shortest if time.monotonic() - started > longest else min(longest, wait * 2)
-            _log.error("the keeper ended; starting it again", code=code, wait_seconds=wait)
-            stopping.wait(wait)
-
-    thread = threading.Thread(target=watch, name="keeper-watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        for process in running:
-            _end(process)
-        thread.join()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Tell a keeper to stop, by ending its input."""
-    if process.stdin is not None:
-        process.stdin.close()
-
-
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -196,20 +147,36 @@ def serve(settings: Settings) -> None:
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=15,
-                timeout_graceful_shutdown=30,
+                timeout_graceful_shutdown=stopping.GRACE_SECONDS,
             )
-            server = uvicorn.Server(config)
-            with _ending_in_order(server):
-                _log.info("serving", url=url, data=str(settings.data), docs=f"{url}/docs", keys=live)
+            server = stopping.Server(config)
+            told = server.told
+            with stopping.in_order(server):
+                _log.info(
+                    "serving",
+                    url=url,
+                    data=str(settings.data),
+                    docs=f"{url}/docs",
+                    keys=live,
+                    version=version("footpath"),
+                    settings=changed(settings),
+                )
                 if live == 0:
                     _log.warning("no key is good any more: all but open pages is refused until footpath key create")
                 if settings.workers == 1:
                     server.run(sockets=[listening])
                 else:
-                    Multiprocess(config, sockets=[listening]).run()
+                    supervisor = stopping.Supervisor(config, [listening])
+                    told = supervisor.told
+                    supervisor.run()
+            _log.info("stopping", reason=_reason(told))
     if settings.workers == 1 and not server.started:
         raise FolderUnusable("the server could not start; see the log above")
-    _log.info("stopped")
+    _log.info("stopped", reason=_reason(told))
+
+
+def _reason(told: list[int]) -> str:
+    return signal.Signals(told[0]).name if told else "it ended by itself"
 
 
 def _live_keys(settings: Settings, url: str) -> int | None:
@@ -228,22 +195,6 @@ def _live_keys(settings: Settings, url: str) -> int | None:
         )
     now = time.time_ns() // 1000
     return sum(key.state(now) == "live" for key, _ in keys) if keys else None
-
-
-@contextmanager
-def _ending_in_order(server: uvicorn.Server) -> Iterator[None]:
-    """Outlive the signal that stops uvicorn, which raises it once more when it is done: there is more to close."""
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        gc.unfreeze()  # what is frozen is not freed at exit, of which DuckDB complains in fifty lines
 
 
 def _listen(settings: Settings) -> socket.socket:

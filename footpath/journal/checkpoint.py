@@ -8,6 +8,7 @@ nothing left to copy, SQLite's next commit begins the log anew, so the file stay
 A copy that fails loses nothing, for the log is kept: the next `settle` raises what it met.
 """
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -39,9 +40,9 @@ class Checkpoints:
         if self._copying is not None and self._copying.done():
             copying, self._copying = self._copying, None
             copying.result()
-            self._writer.wal_checkpoint()
+            _checkpoint(self._writer)
         elif self._pages >= WAIT_PAGES:
-            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            _checkpoint(self._writer)
         elif self._copying is None and self._pages >= COPY_PAGES:
             self._copying = self._thread.submit(self._copy)
 
@@ -58,4 +59,10 @@ class Checkpoints:
     def _copy(self) -> None:
         if self._other is None:
             self._other = self._connect()
-        self._other.wal_checkpoint()
+        _checkpoint(self._other)
+
+
+def _checkpoint(connection: apsw.Connection) -> None:
+    """Copy what no reader or writer is in the way of."""
+    with contextlib.suppress(apsw.BusyError):  # another process copies: the keeper, a second worker
+        connection.wal_checkpoint()

@@ -1,4 +1,4 @@
-"""No value that is logged can forge a line or steer a terminal."""
+"""No value that is logged can forge a line or steer a terminal, holds a credential, or fills a disk."""
 
 import json
 import logging
@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+
+from footpath import redact
+from footpath.flood import EVENTS, LINES, Flood
 
 HOSTILE = "a\nb\rc\x1b[31md\x00e\x7ff\x9bg\u2028h\u202ei"
 SCRIPT = f"""
@@ -61,3 +64,104 @@ def test_levels() -> None:
     assert logged("json", script + "l.debug('quiet')") == ""
     assert json.loads(logged("json", script + "l.info('loud')"))["event"] == "loud"
     assert logging.getLogger().level == logging.WARNING
+
+
+KEY = "fp_write_" + "aB3" * 11
+SECRETS = {
+    "a key alone": (f"refused {KEY}!", "refused fp_write_[redacted]!"),
+    "a key in an address": (f"/api/submitlogs?x=1&key={KEY}&y=2", "/api/submitlogs?x=1&key=[redacted]&y=2"),
+    "any key in an address": ("GET /?key=hunter2 HTTP/1.1", "GET /?key=[redacted] HTTP/1.1"),
+    "a header": ("Authorization: Bearer hunter2", "Authorization: [redacted]"),
+    "a header as bytes": (
+        "[(b'x-api-key', b'hunter2'), (b'a', b'b')]",
+        "[(b'x-api-key', b'[redacted]'), (b'a', b'b')]",
+    ),
+    "a header in a dict": ("{'authorization': 'Basic aHVudGVyMg=='}", "{'authorization': '[redacted]'}"),
+    "a header in JSON": ('{"X-Api-Key":"hunter2"}', '{"X-Api-Key":"[redacted]"}'),
+    "a scheme": ("sent Bearer hunter2hunter2 twice", "sent Bearer [redacted] twice"),
+    "two keys": (f"{KEY} {KEY.replace('write', 'admin')}", "fp_write_[redacted] fp_admin_[redacted]"),
+}
+
+
+@pytest.mark.parametrize(("said", "left"), SECRETS.values(), ids=SECRETS.keys())
+def test_credentials_are_taken_out(said: str, left: str) -> None:
+    """Of a credential nothing is left, whatever stands around it, and what stands around it stays."""
+    assert redact.text(said) == left
+
+
+@pytest.mark.parametrize(
+    "said", ["the key 'shop' may send 100 actions a second", "userId=u&logType=click", "no authorization, so refused"]
+)
+def test_what_is_no_credential_stays(said: str) -> None:
+    """Text about keys that holds none is left as it is."""
+    assert redact.text(said) == said
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_credential_reaches_a_log(form: str) -> None:
+    """A key is in no line, wherever in an event, an exception, its traceback or a library's line it stands."""
+    script = f"""
+import logging, structlog, sys
+from footpath import log
+log.configure(sys.argv[1])
+key = {KEY!r}
+headers = [(b"authorization", f"Bearer {{key}}".encode()), (b"x-api-key", b"hunter2")]
+ours = structlog.get_logger()
+ours.info(f"event {{key}}", value=key, headers=headers, nested={{"a": [{{"token": "hunter2", key: 1}}]}})
+ours.info("fields", api_key="hunter2")
+ours.info("error", error=ValueError(key))
+theirs = logging.getLogger("uvicorn.error")
+theirs.warning("line %s of %s", f"/?key={{key}}", headers)
+try:
+    try:
+        raise KeyError(key)
+    except KeyError as error:
+        raise ValueError(f"Authorization: Bearer {{key}}") from error
+except ValueError:
+    theirs.exception("failed")
+    ours.exception("failed")
+"""
+    told = logged(form, script)
+    assert "aB3aB3" not in told
+    assert "hunter2" not in told
+    assert told.count("[redacted]") >= 12
+    assert told.count("ValueError") >= 3
+
+
+def test_a_flood_of_one_event_is_cut_short() -> None:
+    """Of an event so many lines a minute pass, others pass beside it, and a later line says how many did not."""
+    now = 0.0
+    flood = Flood(lambda: now)
+    assert [flood.passes("a") for _ in range(LINES + 5)] == [0] * LINES + [None] * 5
+    assert flood.passes("b") == 0
+    now = 59.9
+    assert flood.passes("a") is None
+    now = 60.0
+    assert flood.passes("a") == 6
+    assert flood.passes("a") == 0
+    now = 200.0
+    assert flood.passes("a") == 0
+
+
+def test_a_flood_of_many_events_is_cut_short() -> None:
+    """More kinds of events than are told apart are counted as one, and told apart again when the others are old."""
+    now = 0.0
+    flood = Flood(lambda: now)
+    assert [flood.passes(f"{number}") for number in range(EVENTS)] == [0] * EVENTS
+    assert [flood.passes(f"more {number}") for number in range(LINES + 1)] == [0] * LINES + [None]
+    now = 61.0
+    assert flood.passes("another") == 0
+
+
+def test_lines_of_a_flood_are_not_written() -> None:
+    """Ours and libraries' lines are both held back, by their text before values are put in."""
+    script = f"""
+import logging, structlog
+from footpath import log
+log.configure("json")
+for number in range({LINES + 30}):
+    structlog.get_logger().warning("ours", number=number)
+    logging.getLogger("uvicorn.error").warning("theirs %s", number)
+"""
+    events = [json.loads(line)["event"] for line in logged("json", script).splitlines()]
+    assert (events.count("ours"), len(events)) == (LINES, 2 * LINES)
