@@ -240,6 +240,7 @@ def test_preflights(keyed: Keyed, path: str, method: str, origin: str, *, good: 
         assert answer.headers["access-control-allow-headers"] == "authorization,x-made-up"
         assert int(answer.headers["access-control-max-age"]) >= 600
         assert "content-length" not in answer.headers
+        assert (answer.headers.get("access-control-allow-credentials") == "true") is (method == "POST")
 
 
 def test_a_page_that_sends_a_beacon(keyed: Keyed) -> None:
