@@ -108,6 +108,14 @@ CREATE TABLE action_ids (
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 CREATE INDEX action_ids_by_age ON action_ids (at);
+CREATE TABLE members (
+    part_id TEXT PRIMARY KEY,
+    digests BLOB NOT NULL       -- of the user and session ids in a part, see store/members
+);
+CREATE TRIGGER members_go_with_their_part AFTER DELETE ON parts
+BEGIN
+    DELETE FROM members WHERE part_id = old.id;
+END;
 CREATE TABLE forgotten (
     digest BLOB PRIMARY KEY,    -- sha256 of user_id: the tombstone must not name whom it forgets
     at INTEGER NOT NULL,

@@ -72,7 +72,11 @@ class View:
                 self.keep_hot()
                 self._add_hot("INSERT INTO hot", piece)
             self.parts = local.matching(
-                connection, user_id=query.user_id, time_from=query.time_from, time_to=query.time_to
+                connection,
+                user_id=query.user_id,
+                session_id=query.session_id,
+                time_from=query.time_from,
+                time_to=query.time_to,
             )
 
     def keep_hot(self) -> None:

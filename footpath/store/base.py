@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+Digests = bytes
+
 
 class Part(NamedTuple):
     """An immutable Parquet file of actions sorted by (user_id, session_id, time, seq), as the catalog knows it.
@@ -21,6 +23,8 @@ class Part(NamedTuple):
     rows: int
     bytes: int
     sha256: str
+    members: Digests = b""
+    """What `members.of_file` says of it, when it has just been written; the catalog gives it back apart."""
 
 
 def touching(parts: Sequence[Part], low: str | None, high: str | None) -> list[Part]:

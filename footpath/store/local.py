@@ -14,16 +14,23 @@ import apsw
 
 from footpath import database
 from footpath.action import MIN_MICROS
+from footpath.store import members
 from footpath.store.base import Part
 from footpath.store.whole import Whole
 
-_FIELDS = ", ".join(Part._fields)
+_COLUMNS = Part._fields[:-1]
+_FIELDS = ", ".join(_COLUMNS)
 _LIVE = f"SELECT {_FIELDS} FROM parts WHERE removed_at IS NULL"
-_INSERT = f"INSERT INTO parts ({_FIELDS}) VALUES ({', '.join('?' * len(Part._fields))})"
+_INSERT = f"INSERT INTO parts ({_FIELDS}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
 def matching(
-    connection: apsw.Connection, *, user_id: str | None = None, time_from: int | None = None, time_to: int | None = None
+    connection: apsw.Connection,
+    *,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    time_from: int | None = None,
+    time_to: int | None = None,
 ) -> list[Part]:
     """The live parts that may hold matching actions, out of an open transaction, by (user_min, run)."""
     conditions = ""
@@ -37,7 +44,8 @@ def matching(
         if value is not None:
             conditions += f" AND {condition}"
             bindings.append(value)
-    return [Part(*row) for row in connection.execute(f"{_LIVE}{conditions} ORDER BY user_min, run", tuple(bindings))]
+    found = connection.execute(f"{_LIVE}{conditions} ORDER BY user_min, run", tuple(bindings))
+    return members.narrow(connection, [Part(*row) for row in found], user_id=user_id, session_id=session_id)
 
 
 def oldest_kept(connection: apsw.Connection) -> int | None:
@@ -94,7 +102,7 @@ class LocalStore:
                 (before,) = database.one(self._connection, "SELECT flushed FROM state")
                 if flushed < before or (parts and flushed == before):
                     raise ValueError(f"already flushed up to seq {before}, not {flushed}")
-                self._connection.executemany(_INSERT, parts)
+                self._insert(parts)
                 self._connection.execute("UPDATE state SET flushed = ?", (flushed,))
         except apsw.ConstraintError as error:
             raise ValueError("a part is in the catalog already") from error
@@ -110,9 +118,15 @@ class LocalStore:
                     )
                     if self._connection.changes() != 1:
                         raise ValueError(f"part {part.id} is not live")
-                self._connection.executemany(_INSERT, new)
+                self._insert(new)
         except apsw.ConstraintError as error:
             raise ValueError("a part is in the catalog already") from error
+
+    def _insert(self, parts: Sequence[Part]) -> None:
+        self._connection.executemany(_INSERT, [part[:-1] for part in parts])
+        self._connection.executemany(
+            "INSERT INTO members VALUES (?, ?)", [(part.id, part.members) for part in parts if part.members]
+        )
 
     def trim(self, step: int = 2_000) -> None:
         """Delete journal rows that are in parts, `step` rows a transaction: appends get their turn in between."""

@@ -22,6 +22,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from footpath.journal.hot import HotRows
+from footpath.store import members
 from footpath.store.base import Part
 
 COLUMNS = "user_id, session_id, time, utc_offset, type, properties, id, seq, received_at"
@@ -142,6 +143,7 @@ def write_part(
         if row is None or row[0] == 0:
             return None
         rows, user_min, user_max, time_min, time_max, seq_min, seq_max = row
+        held = members.of_file(connection, pattern(temporary))
         with temporary.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = os.fstat(file.fileno()).st_size
@@ -150,7 +152,7 @@ def write_part(
         temporary.replace(parts_folder / f"{part_id}.parquet")
     finally:
         temporary.unlink(missing_ok=True)  # on a full disk every try would leave a piece otherwise
-    return Part(part_id, run, user_min, user_max, time_min, time_max, seq_min, seq_max, rows, size, digest)
+    return Part(part_id, run, user_min, user_max, time_min, time_max, seq_min, seq_max, rows, size, digest, held)
 
 
 def sync_folder(folder: Path) -> None:

@@ -66,7 +66,7 @@ class Local:
         bindings = {"users": list(users), "seq": self._seq}
         part = parquet.write_part(self._engine, self._folder / "parts", run, rows, bindings)
         assert part is not None
-        return part
+        return part._replace(members=b"")  # the catalog gives them back apart
 
     def flushed(self) -> int:
         """See `Fitting.flushed`."""
