@@ -17,6 +17,7 @@ from footpath.config import Settings
 from footpath.find.duckdb import DuckdbFind
 from footpath.journal.base import Once
 from footpath.keys.ring import Ring
+from footpath.metrics.counts import Counts
 from footpath.web.app import Fittings
 
 
@@ -35,7 +36,7 @@ class Nowhere:
         return
 
 
-def open_nowhere(settings: Settings, stack: AsyncExitStack) -> Fittings:
+def open_nowhere(settings: Settings, stack: AsyncExitStack, counts: Counts) -> Fittings:  # noqa: ARG001 - called by its name
     """In the place of `service.open_embedded`."""
     find = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)
     stack.callback(find.close)

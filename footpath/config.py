@@ -53,6 +53,7 @@ class Settings:
     read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
     readers: int = _setting(4, "reads answered at once in a process; further ones wait")
     waiting_reads: int = _setting(64, "reads that may wait for that before further ones get 503: a minute's worth")
+    slow_read_seconds: float = _setting(5.0, "a read that takes longer is logged: how it was asked, not for whom")
     stalled_seconds: float = _setting(30.0, "how long a client may take nothing of its answer before it is cut off")
     read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
     keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
@@ -170,7 +171,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("workers", "readers", "waiting_reads", "connections"), _COUNT),
     **dict.fromkeys(("flush_actions", "part_actions", "journal_actions", "waiting_bytes", "held_bytes"), _COUNT),
     **dict.fromkeys(("flush_seconds", "idempotency_hours", "read_seconds", "stalled_seconds"), _DURATION),
-    **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds"), _DURATION),
+    **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds", "slow_read_seconds"), _DURATION),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
     "keep": (_is_keep, "it must be a number with s, m, h, d or w, like 90d, of at most 31 years, or empty"),
     "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),

@@ -31,9 +31,13 @@ from footpath.errors import BadSetting, FolderInUse, FolderUnusable
 from footpath.find.duckdb import DuckdbFind
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import due
+from footpath.keeper.measure import measure
 from footpath.keeper.watch import keeper
 from footpath.keys import table
 from footpath.keys.ring import Ring
+from footpath.metrics import board
+from footpath.metrics.board import Place
+from footpath.metrics.counts import Counts
 from footpath.web.app import App, Fittings
 from footpath.web.protocol import Protocol
 
@@ -55,13 +59,19 @@ def create_app() -> App:
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         threading.Thread(target=stopping.end_with, args=(supervisor,), name="supervisor-watch", daemon=True).start()
-    return App(lambda stack: open_embedded(settings, stack), settings)
+    counts = Counts()
+    return App(lambda stack: open_embedded(settings, stack, counts), settings, counts)
 
 
-def open_embedded(settings: Settings, stack: AsyncExitStack) -> Fittings:
+def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> Fittings:
     """SQLite journal and DuckDB find over the data folder, closed when the stack is left."""
+    place = Place(settings.data, board.SERVER)
+    stack.callback(place.close)
     journal = SqliteJournal(
-        settings.data, max_actions=settings.journal_actions, max_waiting_bytes=settings.waiting_bytes
+        settings.data,
+        max_actions=settings.journal_actions,
+        max_waiting_bytes=settings.waiting_bytes,
+        committed=counts.committed,
     )
     stack.push_async_callback(journal.close)
     find = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)
@@ -83,7 +93,17 @@ def open_embedded(settings: Settings, stack: AsyncExitStack) -> Fittings:
                 wrong["keeper"] = f"the oldest action in the journal has waited {age:.0f} s to be put into a part"
         return wrong
 
-    return Fittings(journal, find, ready, keys)
+    def gauges() -> dict[str, float]:
+        return {
+            "footpath_journal_waiting_bytes": journal.waiting_bytes,
+            "footpath_journal_failing": float(journal.trouble() is not None),
+        }
+
+    def measured() -> dict[str, float]:
+        with find.database() as connection:
+            return measure(settings.data, connection)
+
+    return Fittings(journal, find, ready, keys, gauges, measured, place)
 
 
 @contextmanager
@@ -133,6 +153,7 @@ def serve(settings: Settings) -> None:
     settings = replace(settings, host=address)
     with listening, hold(settings.data, f"footpath serve on {url}"):
         live = _live_keys(settings, url)
+        board.clear(settings.data)
         database.set_keep(settings.data, keep_micros(settings.keep))
         with keeper(settings):
             os.environ[SETTINGS_VARIABLE] = json.dumps(asdict(settings), default=str)

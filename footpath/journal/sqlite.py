@@ -14,7 +14,7 @@ failure  After a failed write or fsync every append of the group fails and the h
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -53,17 +53,26 @@ _Outcome = bytes | FootpathError | None
 class SqliteJournal:
     """A Journal over the database of a data folder. Belongs to the event loop that it is first used in."""
 
-    def __init__(self, folder: Path, *, max_actions: int, max_waiting_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_actions: int,
+        max_waiting_bytes: int,
+        committed: Callable[[int, float], object] = lambda *_: None,
+    ) -> None:
         """Open the journal.
 
         Args:
             folder: a folder that `database.prepare` has seen.
             max_actions: that may be in the journal before appends get JournalFull.
             max_waiting_bytes: of actions that may wait in memory for their commit before appends get JournalFull.
+            committed: called after each commit with the appends in its group, and the seconds it took.
         """
         self._folder = folder
         self._max_actions = max_actions
         self._max_waiting_bytes = max_waiting_bytes
+        self._committed = committed
         self._connection: apsw.Connection | None = None
         self._checkpoints: Checkpoints | None = None
         self._connect()
@@ -95,6 +104,11 @@ class SqliteJournal:
                 loop.call_soon(self._start)  # so that all requests that came in the same moment are in the group
         return done
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of actions that wait in memory for their commit."""
+        return self._waiting_bytes
+
     def trouble(self) -> str | None:
         """See `Journal.trouble`."""
         return self._trouble
@@ -115,17 +129,19 @@ class SqliteJournal:
     def _start(self) -> None:
         group = self._waiting
         self._waiting = []
+        began = time.perf_counter()
         committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, group)
         self._committing = committing
-        committing.add_done_callback(lambda finished: self._finish(group, finished))
+        committing.add_done_callback(lambda finished: self._finish(group, finished, began))
 
-    def _finish(self, group: list[_Waiting], finished: asyncio.Future[list[_Outcome]]) -> None:
+    def _finish(self, group: list[_Waiting], finished: asyncio.Future[list[_Outcome]], began: float) -> None:
         self._committing = None
         self._waiting_bytes -= sum([item.size for item in group])
         error = finished.exception()
         outcomes: Iterable[_Outcome]
         if error is None:
             outcomes = finished.result()
+            self._committed(len(group), time.perf_counter() - began)
         elif isinstance(error, FootpathError):
             outcomes = [error] * len(group)
         else:

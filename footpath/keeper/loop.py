@@ -31,6 +31,8 @@ from footpath.errors import FootpathError, PartDamaged
 from footpath.keeper import expire
 from footpath.keeper import merge as merging
 from footpath.keeper.flush import due, flush
+from footpath.keeper.telling import telling
+from footpath.metrics.counts import KeeperCounts
 from footpath.store import parquet
 from footpath.store.base import Part
 from footpath.store.local import LocalStore
@@ -53,6 +55,7 @@ class Keeper:
     settings: Settings
     stop: threading.Event
     merges: list[merging.Merge] = field(default_factory=list)
+    counts: KeeperCounts = field(default_factory=KeeperCounts)
 
     def run(self) -> None:
         """Sweep, then work until told to stop."""
@@ -71,6 +74,7 @@ class Keeper:
             try:
                 work()
             except (apsw.Error, duckdb.Error, OSError, FootpathError, RuntimeError) as error:
+                self.counts.failures += 1
                 _log.error(
                     "the keeper failed; trying again", loop=work.__name__, error=f"{type(error).__name__}: {error}"
                 )
@@ -93,7 +97,8 @@ class Keeper:
                 if waiting.actions >= settings.flush_actions or waiting.age >= settings.flush_seconds:
                     started = time.monotonic()
                     rows = flush(connection, engine, store, settings.part_actions * FLUSH_PARTS)
-                    _log.debug("flushed", actions=rows, seconds=round(time.monotonic() - started, 3))
+                    self.counts.flushed += rows
+                    self.counts.flush_seconds.observe(time.monotonic() - started)
                     continue
                 if time.monotonic() >= next_tidy:
                     store.trim()
@@ -139,7 +144,6 @@ class Keeper:
             if not chosen and not merges:
                 chosen = merging.plan_quiet(free, budget)
             if chosen:
-                _log.debug("merging", runs=len(chosen), actions=merging.rows_of(chosen))
                 merges.append(merging.merge(engine, store, chosen, part_actions))
             elif not merges:
                 self.stop.wait(POLL_SECONDS * 4)
@@ -148,10 +152,11 @@ class Keeper:
             if rows is None:
                 merges.pop()
             else:
+                self.counts.merged += rows
+                self.counts.merge_seconds.observe(time.monotonic() - now)
                 budget = max(0.0, budget - rows)
 
-    @staticmethod
-    def _expire(engine: duckdb.DuckDBPyConnection, store: LocalStore, parts: list[Part], budget: float) -> int:
+    def _expire(self, engine: duckdb.DuckDBPyConnection, store: LocalStore, parts: list[Part], budget: float) -> int:
         """Drop the parts that have expired, else rewrite one that has in part, if there is budget; rows it looked at.
 
         Parts that a merge reads have their turn when it has ended.
@@ -162,12 +167,14 @@ class Keeper:
         gone = expire.whole(parts, kept.oldest)
         if gone:
             store.replace(gone, [])
+            self.counts.expired += sum(part.rows for part in gone)
             _log.info("expired", parts=len(gone), actions=sum(part.rows for part in gone))
             return 1
         due = expire.due(parts, *kept) if budget > 0 else []
         due = [part for part in due if not store.whole.is_known_damaged(part)]
         if due:
             left = expire.rewrite(engine, store, due[0], kept.oldest)
+            self.counts.expired += due[0].rows - left
             _log.info("expired", parts=0, actions=due[0].rows - left)
             return due[0].rows
         return 0
@@ -215,7 +222,9 @@ def main() -> None:
         except TimeoutError:
             continue
     if not stop.is_set():
-        Keeper(settings, stop).run()
+        keeper = Keeper(settings, stop)
+        with telling(settings.data, keeper.counts):
+            keeper.run()
     lock.release()
 
 

@@ -3,7 +3,9 @@
 `submitlogs` does not come here: `protocol` hands it to `App.intake`. Everything else is Starlette's.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
@@ -20,26 +22,33 @@ from footpath.errors import FootpathError
 from footpath.find.base import Find
 from footpath.journal.base import Journal
 from footpath.keys.ring import Ring
-from footpath.web import docs, responses
+from footpath.metrics.board import Place
+from footpath.metrics.counts import Counts
+from footpath.web import docs, metrics, responses
 from footpath.web.auth import Gate, Guard
 from footpath.web.intake import Intake, Limits
+from footpath.web.noting import RETRIEVE_PATH, Noting
 from footpath.web.protocol import SUBMIT_PATH
+from footpath.web.report import Report
 from footpath.web.retrieve import Retrieve
 from footpath.web.submit import Submit
-
-RETRIEVE_PATH = "/api/retrievelogs"
 
 
 class Fittings(NamedTuple):
     """What the routes work on: opened when the server starts, in its event loop.
 
-    `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread.
+    `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `gauges` and
+    `measure` give metrics by name, the first in the loop, the second in any thread. `place` is where to write them for
+    other processes.
     """
 
     journal: Journal
     find: Find
     ready: Callable[[], dict[str, str]]
     keys: Ring
+    gauges: Callable[[], Mapping[str, float]] = dict
+    measure: Callable[[], Mapping[str, float]] = dict
+    place: Place | None = None
 
 
 Open = Callable[[AsyncExitStack], Fittings]
@@ -48,9 +57,11 @@ Open = Callable[[AsyncExitStack], Fittings]
 class App:
     """The application, over fittings that `open_fittings` opens and registers for closing."""
 
-    def __init__(self, open_fittings: Open, settings: Settings) -> None:
-        """Prepare the routes; the fittings are opened when the server starts."""
+    def __init__(self, open_fittings: Open, settings: Settings, counts: Counts | None = None) -> None:
+        """Prepare the routes; the fittings are opened when the server starts, what happens is counted in `counts`."""
         self._open = open_fittings
+        self.counts = counts = Counts() if counts is None else counts
+        self._report: Report | None = None
         self._fittings: Fittings | None = None
         self._gate = Gate(lambda: self.fittings.keys)
         limits = Limits(
@@ -61,8 +72,8 @@ class App:
             connections=settings.connections,
             held_bytes=settings.held_bytes,
         )
-        self.intake = Intake(Submit(lambda: self.fittings.journal), self._gate, limits)
-        retrieve = Retrieve(
+        self.intake = Intake(Submit(lambda: self.fittings.journal, counts), self._gate, limits, counts)
+        self._retrieve = retrieve = Retrieve(
             lambda: self.fittings.find,
             readers=settings.readers,
             waiting_reads=settings.waiting_reads,
@@ -72,15 +83,17 @@ class App:
             lifespan=self._lifespan,
             routes=[
                 Route(RETRIEVE_PATH, retrieve.answer),
+                Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/openapi.json", docs.openapi),
                 Route("/docs", docs.page),
                 Route("/", docs.front),
             ],
-            exception_handlers={FootpathError: _refused, HTTPException: _http_error, 500: _unexpected},
+            exception_handlers={FootpathError: self._refused, HTTPException: _http_error, 500: _unexpected},
         )
-        self._rest = Guard(self._router, self._gate)
+        guard = Guard(self._router, self._gate, counts)
+        self._rest = Noting(guard, self._router.routes, counts, settings.slow_read_seconds)
 
     @property
     def fittings(self) -> Fittings:
@@ -88,6 +101,13 @@ class App:
         if self._fittings is None:
             raise RuntimeError("the server has not started")
         return self._fittings
+
+    @property
+    def report(self) -> Report:
+        """What the running server tells of itself."""
+        if self._report is None:
+            raise RuntimeError("the server has not started")
+        return self._report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request that is not for `submitlogs`, or the start and stop of the server."""
@@ -97,7 +117,33 @@ class App:
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             self._fittings = self._open(stack)
-            yield
+            self._report = Report(self.counts, self._gauges, self._fittings.place)
+            reporting = asyncio.get_running_loop().create_task(self._report.run())
+            try:
+                yield
+            finally:
+                reporting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reporting
+                self._report.mine()
+                self._report.summarise()
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "footpath_connections": self.intake.connections,
+            "footpath_body_bytes": self.intake.held,
+            **self._retrieve.gauges(),
+            **self.fittings.gauges(),
+        }
+
+    async def _refused(self, _request: Request, error: Exception) -> Response:
+        if not isinstance(error, FootpathError):
+            raise error
+        self.counts.refused(error.code)
+        return responses.response(error)
+
+    async def _metrics(self, _request: Request) -> Response:
+        return await metrics.answer(self.report, self.fittings.measure)
 
     async def _healthz(self, _request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -109,12 +155,6 @@ class App:
             told = wrong if self._gate.allows("admin", request.scope["headers"]) else {}
             return JSONResponse({"status": "not ready", **told}, 503, {"retry-after": responses.RETRY_AFTER.decode()})
         return JSONResponse({"status": "ready"})
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, FootpathError):
-        raise error
-    return responses.response(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

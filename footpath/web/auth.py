@@ -20,9 +20,10 @@ from footpath.errors import FootpathError, Forbidden, Unauthorized
 from footpath.keys.grant import OPEN, Grant
 from footpath.keys.key import Role
 from footpath.keys.ring import Ring
+from footpath.metrics.counts import Counts
 from footpath.web.responses import Headers, describe
 
-ROLES: dict[str, Role] = {"/api/submitlogs": "write", "/api/retrievelogs": "read"}
+ROLES: dict[str, Role] = {"/api/submitlogs": "write", "/api/retrievelogs": "read", "/metrics": "read"}
 """What role a path needs. Every other path below /api/ needs admin; all else is open."""
 
 PREFLIGHT_SECONDS = 7200  # how long a browser may remember a preflight: Chrome's own limit
@@ -188,10 +189,11 @@ def _is_here(origin: str) -> bool:
 class Guard:
     """An ASGI application in front of another: no request passes without the role that its path needs."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        """Guard an application."""
+    def __init__(self, app: ASGIApp, gate: Gate, counts: Counts) -> None:
+        """Guard an application, and count whom it does not let in."""
         self._app = app
         self._gate = gate
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
@@ -206,6 +208,7 @@ class Guard:
                 return
             grant = self._gate.let_in(role, headers, scope["query_string"])
         except FootpathError as error:
+            self._counts.refused(error.code)
             status, told, content = describe(error)
             await _answer(send, status, [*told, *self._gate.cors(role, headers)], content)
             return

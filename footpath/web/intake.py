@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from footpath.metrics.counts import Counts
 from footpath.web.auth import Gate
 from footpath.web.submit import Submit
 
@@ -46,11 +47,13 @@ class Connection(Protocol):
 class Intake:
     """One a process. Belongs to the event loop."""
 
-    def __init__(self, submit: Submit, gate: Gate, limits: Limits) -> None:
-        """Prepare to take requests with `submit` that `gate` lets in."""
+    def __init__(self, submit: Submit, gate: Gate, limits: Limits, counts: Counts) -> None:
+        """Prepare to take requests with `submit` that `gate` lets in; what is cut off is counted in `counts`."""
         self.submit = submit
         self.gate = gate
         self.limits = limits
+        self.counts = counts
+        self.connections = 0  # that are open
         self.held = 0  # bytes of bodies that are not whole yet
         self.now = 0.0  # by the event loop's clock, at the last look
         self._looking = False

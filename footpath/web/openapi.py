@@ -71,6 +71,7 @@ def _paths() -> Json:
         "/api/retrievelogs": {"get": _retrieve()},
         "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},
         "/readyz": {"get": _ready()},
+        "/metrics": {"get": _metrics()},
         "/openapi.json": {"get": _page("This document.", "getOpenapi", "application/json")},
         "/docs": {"get": _page("This document, for people.", "getDocs", "text/html")},
         "/": {"get": _page("What this server is, and where to go.", "getFront", "text/html")},
@@ -191,6 +192,14 @@ def _ready() -> Json:
         },
     }
     return {"operationId": "isReady", "summary": "Whether it can take and find actions.", "responses": answers}
+
+
+def _metrics() -> Json:
+    told = "What all processes of this server have counted, in Prometheus' text format."
+    answer = _page(told, "getMetrics", "text/plain")
+    answer["description"] = "docs/METRICS.md says what each metric means."
+    answer["responses"] |= failures((errors.Unauthorized, errors.Forbidden))
+    return answer
 
 
 def _page(summary: str, operation: str, media: str) -> Json:

@@ -80,6 +80,7 @@ class Protocol(HttpToolsProtocol):
         self._intake.watch(self.connections, self.loop)
         self._since = self._intake.now
         super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        self._intake.connections = len(self.connections)
         if len(self.connections) > self._intake.limits.connections:
             told = f"there are {self._intake.limits.connections} connections open; connect again in a moment"
             self._refuse(503, "busy", told, (b"retry-after", responses.RETRY_AFTER))
@@ -90,6 +91,7 @@ class Protocol(HttpToolsProtocol):
             if isinstance(cycle, Taking):
                 cycle.gone()
         super().connection_lost(exc)
+        self._intake.connections = len(self.connections)
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of what the client sends."""
@@ -245,6 +247,8 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
         """Answer what cannot be read on from, and close."""
+        self._intake.counts.answered("other", status)
+        self._intake.counts.refused(code)
         content = responses.body(code, message)
         lines = [STATUS_LINE[status], b"content-type: application/json\r\nconnection: close\r\n"]
         lines += [b"%s: %s\r\n" % header for header in headers]

@@ -47,7 +47,7 @@ class Retrieve:
         self._find = find
         self._stalled_seconds = stalled_seconds
         self._free = asyncio.Semaphore(readers)
-        self._waiting = 0
+        self._waiting = self._running = 0
         self._waiting_reads = waiting_reads
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
 
@@ -69,6 +69,10 @@ class Retrieve:
             headers["link"] = f'<{_next(request.url.path, text, next_cursor)}>; rel="next"'
         return Response(body, headers=headers)
 
+    def gauges(self) -> dict[str, float]:
+        """Reads that are answered and that wait, just now."""
+        return {"footpath_reads_running": self._running, "footpath_reads_waiting": self._waiting}
+
     @contextlib.asynccontextmanager
     async def _place(self) -> AsyncGenerator[None]:
         """One of the places of readers, as soon as one is free.
@@ -83,9 +87,11 @@ class Retrieve:
             await self._free.acquire()
         finally:
             self._waiting -= 1
+        self._running += 1
         try:
             yield
         finally:
+            self._running -= 1
             self._free.release()
 
     async def _pieces(self, request: Request, query: Query, form: str) -> AsyncGenerator[bytes]:

@@ -6,6 +6,7 @@ Leaves out how a request comes in and an answer goes out: that is `taking` and `
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable
 
 import structlog
@@ -17,6 +18,7 @@ from footpath.action import MAX_BODY, Checked, Reject
 from footpath.errors import BadKey, FootpathError
 from footpath.journal.base import Journal, Once
 from footpath.keys.grant import Grant
+from footpath.metrics.counts import SUBMIT, Counts
 from footpath.web.responses import INTERNAL, JSON, PLAIN, Headers, describe
 
 MAX_KEY = 255  # characters of an Idempotency-Key: what Stripe takes, whose clients set the custom
@@ -42,12 +44,14 @@ class Submitted(Struct):
 class Submit:
     """The route, over a journal that is there once the server has started."""
 
-    def __init__(self, journal: Callable[[], Journal]) -> None:
-        """`journal` gives the journal at the time of a request."""
+    def __init__(self, journal: Callable[[], Journal], counts: Counts) -> None:
+        """`journal` gives the journal at the time of a request; what happens is counted in `counts`."""
         self._journal = journal
+        self._counts = counts
 
     def take(self, grant: Grant, headers: dict[bytes, bytes], body: bytes, answer: Answer) -> None:
         """Take one whole request that `grant` let in; `answer` is called once, now or later in this event loop."""
+        began = time.perf_counter()
         try:
             key = _key(headers[_KEY]) if _KEY in headers else None
             checked = decode.read(body, headers.get(b"content-encoding", b"").decode("latin-1"))
@@ -56,27 +60,51 @@ class Submit:
             once = None if key is None else Once(key, hashlib.sha256(body).digest(), fresh)
             kept = self._journal().append(checked.entries, once)
         except FootpathError as error:
-            answer(*describe(error))
+            self.refuse(error, answer)
         except Exception:  # noqa: BLE001 - it is logged, and the client is told
             _log.exception("a request met a fault")
-            answer(*INTERNAL)
+            self._fail(answer)
         else:
-            kept.add_done_callback(lambda done: _finish(done, fresh, answer))
+            size = len(body)
+            kept.add_done_callback(lambda done: self._finish(done, checked, fresh, size, began, answer))
 
+    def refuse(self, error: FootpathError, answer: Answer) -> None:
+        """Answer a request that cannot be served."""
+        described = describe(error)
+        self._counts.answered(SUBMIT, described[0])
+        self._counts.refused(error.code)
+        answer(*described)
 
-def _finish(done: asyncio.Future[bytes | None], fresh: bytes, answer: Answer) -> None:
-    error = done.exception()
-    if error is None:
-        earlier = done.result()
-        if earlier is None:
-            answer(200, PLAIN, fresh)
-        else:
-            answer(200, [JSON, REPLAYED], earlier)
-    elif isinstance(error, FootpathError):
-        answer(*describe(error))
-    else:
-        _log.error("a request met a fault", exc_info=error)
+    def _fail(self, answer: Answer) -> None:
+        self._counts.answered(SUBMIT, INTERNAL[0])
+        self._counts.refused("internal")
         answer(*INTERNAL)
+
+    def _finish(
+        self,
+        done: asyncio.Future[bytes | None],
+        checked: Checked,
+        fresh: bytes,
+        size: int,
+        began: float,
+        answer: Answer,
+    ) -> None:
+        error = done.exception()
+        if error is None:
+            earlier = done.result()
+            if earlier is None:
+                answer(200, PLAIN, fresh)
+                accepted, duplicates = checked.accepted, 0
+            else:
+                answer(200, [JSON, REPLAYED], earlier)
+                accepted, duplicates = 0, checked.accepted
+            seconds = time.perf_counter() - began
+            self._counts.submitted(checked.received, accepted, duplicates, checked.rejects, size, seconds)
+        elif isinstance(error, FootpathError):
+            self.refuse(error, answer)
+        else:
+            _log.error("a request met a fault", exc_info=error)
+            self._fail(answer)
 
 
 def said(checked: Checked) -> bytes:

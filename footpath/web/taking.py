@@ -16,7 +16,7 @@ from footpath.action import MAX_BODY
 from footpath.errors import Busy, FootpathError, TooLarge
 from footpath.keys.grant import Grant
 from footpath.web.intake import Intake
-from footpath.web.responses import Headers, describe
+from footpath.web.responses import Headers
 from footpath.web.submit import too_large
 
 Send = Callable[["Taking", int, Headers, bytes], None]
@@ -120,7 +120,7 @@ class Taking:
 
     def _hand_over(self) -> None:
         if self._barred is not None:
-            self._answer(*describe(self._barred))
+            self._intake.submit.refuse(self._barred, self._answer)
         elif self._grant is not None:
             body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             self._release()
@@ -135,7 +135,7 @@ class Taking:
 
     def _answer_refusal(self, refusal: FootpathError) -> None:
         self.keep_alive = False
-        self._answer(*describe(refusal))
+        self._intake.submit.refuse(refusal, self._answer)
 
     def _answer(self, status: int, headers: Headers, content: bytes) -> None:
         if not self.disconnected:

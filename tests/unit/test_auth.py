@@ -59,7 +59,7 @@ def test_the_origin_of_a_request(value: bytes, origin: str) -> None:
 
 def test_a_path_below_api_needs_admin_unless_it_is_named() -> None:
     """Each route of the server is open, or needs a role; one that nobody thought of needs admin."""
-    needed = {"/api/submitlogs": "write", "/api/retrievelogs": "read"}
+    needed = {"/api/submitlogs": "write", "/api/retrievelogs": "read", "/metrics": "read"}
     opened = {"/healthz", "/readyz", "/openapi.json", "/docs", "/"}
     for path in ("/api/", "/api/users/x", "/api/submitlogs/", "/api/Retrievelogs", "/api/rejects"):
         assert role_of(path) == "admin"
