@@ -93,6 +93,7 @@ def engine(
             },
         )
         with contextlib.closing(connection):
+            connection.execute("SET async_threads = 0")  # handing reads of files to a thread took an eighth of a path
             remember = optimizers is not None
             connection.execute(f"SET parquet_metadata_cache = {remember}; SET enable_external_file_cache = {remember}")
             if optimizers is not None:
