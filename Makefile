@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test lint types contracts pytest test-lowest lock bench bench-sustained bench-fill bench-find clean
+.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-sustained bench-fill bench-find clean
 
 serve: .venv/installed
 	$(BIN)/footpath serve
@@ -43,6 +43,8 @@ bench-fill: .venv/developing
 
 bench-find: .venv/developing
 	$(BIN)/python -m bench.find --data $(FILLED)
+
+include tests/torture.mk
 
 # Bring the lock file up to date with pyproject.toml.
 lock: .venv/developing

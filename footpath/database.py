@@ -18,6 +18,7 @@ SQLite comes with apsw: Debian 12's own 3.40.1 has the WAL-reset bug that 3.51.3
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from footpath.errors import FolderUnusable, SchemaUnknown
 FILE_NAME = "footpath.db"
 APPLICATION_ID = 0x66_6F_6F_74  # "foot"
 BUSY_MILLISECONDS = 5_000  # as long as a commit on a slow disk may hold the lock before another gives up
+STARTING_BYTES = 1 << 20  # what SQLite's files beside the database, locks and notes need at a start, and some more
 CHECKPOINT_PAGES = 8_000  # 32 MB of WAL: a checkpoint's fsyncs every few seconds at full load, not several a second
 
 _SCHEMA = f"""
@@ -256,7 +258,9 @@ def _refuse_older(connection: apsw.Connection, folder: Path) -> None:
 def _unusable(folder: Path, error: apsw.Error) -> FolderUnusable | SchemaUnknown:
     if isinstance(error, apsw.NotADBError):
         return SchemaUnknown(f"{folder / FILE_NAME} is not a SQLite database: choose another folder with --data")
-    return FolderUnusable(f"cannot open the database in {folder}: {error}")
+    full = "; the disk is full: free some space, then start again"
+    hint = full if shutil.disk_usage(folder).free < STARTING_BYTES else ""
+    return FolderUnusable(f"cannot open the database in {folder}: {error}{hint}")
 
 
 def one(connection: apsw.Connection, sql: str, bindings: tuple[Any, ...] = ()) -> tuple[Any, ...]:

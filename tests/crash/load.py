@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from tests.crash.oracle import Json, Notes, digest
-from tests.crash.process import Server
+from tests.crash.process import WAIT_SECONDS, Server
 
 TIMES = (
     "2018-10-20T21:37:28-06:00",
@@ -102,7 +102,7 @@ class Load:
                 self.reads += 1
 
     def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        return http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=WAIT_SECONDS)
 
     def _action(self, chance: random.Random) -> Json:
         properties: Json = {"name": f"{next(self.numbers)}"}

@@ -23,10 +23,11 @@ SETTINGS = {
     "FOOTPATH_READ_SECONDS": "60",
     "FOOTPATH_LOG": "json",
 }
+WAIT_SECONDS = 300.0  # a start takes one; but others who use the machine may leave it next to nothing for minutes
 EVERYTHING = "/api/retrievelogs?logType=click&logType=view&logType=navigate"
 
 
-def wait_for(what: str, holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(what: str, holds: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
     """Wait until a condition holds; what it gave."""
     end = time.monotonic() + seconds
     while not (found := holds()):
@@ -85,7 +86,7 @@ class Server:
     """A footpath over a folder, on one port over all its lives."""
 
     def __init__(self, folder: Path, *, log: Path | None = None, under: Sequence[str] = (), **settings: str) -> None:
-        """Prepare it; `under` is a command to run it under, such as strace."""
+        """Prepare it; `under` is a command to run it under, such as strace; `settings` are FOOTPATH_ variables."""
         self.folder = folder
         self.port = free_port()
         self.log = log or folder.with_name(f"{folder.name}.log")
@@ -113,7 +114,7 @@ class Server:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and whole body of a GET."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)) as connection:
             connection.request("GET", path, headers={"accept": "application/x-ndjson"})
             answer = connection.getresponse()
             return answer.status, answer.read()
@@ -161,7 +162,7 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(WAIT_SECONDS)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)
@@ -176,4 +177,4 @@ class Server:
                 before = {file.name for file in (self.folder / "parts").iterdir()}
                 return before <= {f"{row[0]}.parquet" for row in connection.execute("SELECT id FROM parts")}
 
-        wait_for("an empty journal and no leftovers", settled, 60)
+        wait_for("an empty journal and no leftovers", settled)

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,8 +38,11 @@ from footpath.keeper.merge import merge, plan, runs_of
 from footpath.query import Query, parse, rfc3339
 from footpath.store import parquet
 from footpath.store.local import LocalStore
+from tests.proof import publish, times
 
 PART_ACTIONS = 5
+EXAMPLES = times("EXAMPLES", 0)  # queries, and values of properties, in `make torture`
+QUERIES = 20 if EXAMPLES else 4  # at most, over one folder
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 IDS = [
     "a",
@@ -271,16 +275,40 @@ def check(here: World, query: Query) -> None:
     ]
 
 
-@given(steps, st.lists(queries(), min_size=2, max_size=4), st.sampled_from([1, 1_000]))
-@settings(max_examples=60)
-def test_every_shape_is_the_list_comprehension(
-    given_steps: list[Step], given_queries: list[Query], lookup_rows: int
-) -> None:
+def test_every_shape_is_the_list_comprehension() -> None:
     """Any filters over any mix of journal and parts give, in every shape, what a list comprehension gives, in order."""
-    with world(lookup_rows) as here:
-        here.go(given_steps)
-        for query in [*given_queries, Query()]:
-            check(here, query)
+    tried: Counter[str] = Counter()
+
+    @given(steps, st.lists(queries(), min_size=2, max_size=QUERIES), st.sampled_from([1, 1_000]))
+    @settings(max_examples=max(60, EXAMPLES * 2 // QUERIES))
+    def compare(given_steps: list[Step], given_queries: list[Query], lookup_rows: int) -> None:
+        with world(lookup_rows) as here:
+            here.go(given_steps)
+            for query in [*given_queries, Query()]:
+                check(here, query)
+                tried["queries"] += 1
+            tried["folders"] += 1
+
+    compare()
+    publish("filters", wrong=0, **tried)
+
+
+def test_properties_come_back_the_same() -> None:
+    """Any JSON in properties comes back as the same JSON, out of the journal and out of a part."""
+    tried: Counter[str] = Counter()
+
+    @given(st.lists(json_values, min_size=1, max_size=20))
+    @settings(max_examples=max(20, EXAMPLES // 10))
+    def compare(values: list[object]) -> None:
+        with world() as here:
+            here.go([("u", "s", [(0, 0, "CLICK", value, None) for value in values])])
+            check(here, Query(user_id="u"))
+            here.go(["flush"] * 4)
+            check(here, Query(user_id="u"))
+            tried["values"] += len(values)
+
+    compare()
+    publish("properties", wrong=0, **tried)
 
 
 @given(steps, st.lists(steps, max_size=3), queries(), st.integers(1, 6), st.sampled_from(["json", "ndjson", "csv"]))

@@ -1,0 +1,69 @@
+# The tests of docs/PROMISES.md with the counts that it publishes: hours in all, each part alone, each count to be given,
+# like `make torture-kills KILLS=50 SEED=7`. Their numbers go to docs/promises/, or nowhere with PUBLISH= (empty).
+# As root on Linux: they mount file systems and trace processes.
+
+KILLS ?= 500
+CUTS ?= 300
+LIES ?= 10
+STRIDE ?= 1
+AGAIN ?= 4
+FULLS ?= 20
+DAMAGES ?= 300
+RETRIES ?= 1000000
+PAIRS ?= 100000
+WALKS ?= 10000
+MODEL ?= 500
+STEPS ?= 40
+EXAMPLES ?= 100000
+PUBLISH ?= docs/promises
+
+TORTURE_PARTS := kills cuts syscalls errors disk damage retries reads model filters
+TORTURING = TORTURE=1 PUBLISH=$(PUBLISH) $(BIN)/python -m pytest -q -s -m "torture or not torture"
+
+.PHONY: $(TORTURE_PARTS:%=torture-%)
+
+torture: $(TORTURE_PARTS:%=torture-%)
+
+# Six minutes of it, for every change.
+torture-short:
+	$(MAKE) torture PUBLISH= KILLS=30 CUTS=10 LIES=1 STRIDE=9 AGAIN=0 FULLS=1 DAMAGES=8 RETRIES=50000 PAIRS=2000 \
+		WALKS=100 MODEL=8 STEPS=15 EXAMPLES=400
+
+# What a fresh Debian lacks is installed when this is root; else, and elsewhere, the command is told.
+torture-tools:
+	@lacking=; for pair in strace:strace mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs mount:mount; do \
+		PATH=$$PATH:/sbin:/usr/sbin command -v $${pair%:*} > /dev/null || lacking="$$lacking $${pair#*:}"; done; \
+	[ -z "$$lacking" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$lacking; } \
+		|| { echo "this machine lacks$$lacking: as root, apt-get install$$lacking" >&2; exit 1; }
+
+torture-kills: .venv/developing
+	KILLS=$(KILLS) $(TORTURING) tests/crash/test_kill.py
+
+torture-cuts: .venv/developing torture-tools
+	CUTS=$(CUTS) LIES=$(LIES) $(TORTURING) tests/crash/test_cut.py
+
+torture-syscalls: .venv/developing torture-tools
+	STRIDE=$(STRIDE) AGAIN=$(AGAIN) $(TORTURING) tests/crash/test_syscalls.py
+
+torture-errors: .venv/developing torture-tools
+	$(TORTURING) tests/crash/test_fsync.py
+	$(TORTURING) tests/crash/test_trouble.py -k "slow or error"
+
+torture-disk: .venv/developing torture-tools
+	FULLS=$(FULLS) $(TORTURING) tests/crash/test_trouble.py -k full
+
+torture-damage: .venv/developing
+	DAMAGES=$(DAMAGES) $(TORTURING) tests/crash/test_damage.py
+
+torture-retries: .venv/developing
+	RETRIES=$(RETRIES) $(TORTURING) tests/crash/test_retry.py -k retries
+
+torture-reads: .venv/developing
+	PAIRS=$(PAIRS) WALKS=$(WALKS) $(TORTURING) tests/crash/test_retry.py -k "at_once or pages"
+
+torture-model: .venv/developing
+	MODEL=$(MODEL) STEPS=$(STEPS) $(TORTURING) tests/crash/test_model.py
+
+torture-filters: .venv/developing
+	EXAMPLES=$(EXAMPLES) $(TORTURING) tests/unit/test_filters.py -k "list_comprehension or properties"
