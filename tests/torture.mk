@@ -20,9 +20,13 @@ PUBLISH ?= docs/promises
 TORTURE_PARTS := kills cuts syscalls errors disk damage retries reads model filters
 TORTURING = TORTURE=1 PUBLISH=$(PUBLISH) $(BIN)/python -m pytest -q -s -m "torture or not torture"
 
-.PHONY: $(TORTURE_PARTS:%=torture-%)
+.PHONY: promises $(TORTURE_PARTS:%=torture-%)
 
 torture: $(TORTURE_PARTS:%=torture-%)
+
+# The numbers of docs/promises/ into docs/PROMISES.md.
+promises: .venv/developing
+	$(BIN)/python -m tests.promises
 
 # Six minutes of it, for every change.
 torture-short:
