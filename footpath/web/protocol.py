@@ -17,7 +17,9 @@ from typing import Any
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from footpath.action import MAX_BODY
 from footpath.web import responses
+from footpath.web.framing import Parser, fault, plain
 from footpath.web.intake import BODY_RATE, LOOK_SECONDS, Intake, Limits
 from footpath.web.responses import PLAIN, Headers
 from footpath.web.taking import Taking
@@ -25,6 +27,7 @@ from footpath.web.taking import Taking
 SUBMIT_PATH = b"/api/submitlogs"
 CUT = "footpath.cut"  # in a scope's extensions: a function that ends the connection at once, unsent bytes and all
 MAX_HEAD = 32 * 1024  # bytes of a request's line and headers: nginx takes 32 KB (4 of 8k), h11 64, and nobody sends 16
+MAX_COMING = 4 * MAX_BODY  # bytes after a head: a body in chunks of two bytes; extensions and trailers count as well
 MAX_HEADERS = 100  # http.client's limit and Apache's; a browser sends twenty
 
 
@@ -70,6 +73,7 @@ class Protocol(HttpToolsProtocol):
     _taking: Taking | None = None  # of the request that is being received, if it is one to submitlogs
     _receiving = False
     _in_head = False
+    parser: Parser
     _received = 0  # bytes since the head began, or since the body did
     _since = 0.0  # when the present state began, by the clock of `intake`
 
@@ -79,6 +83,7 @@ class Protocol(HttpToolsProtocol):
         self._intake: Intake = self.app.intake
         self._intake.watch(self.connections, self.loop)
         self._since = self._intake.now
+        self.parser = Parser(self)
         super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
         self._intake.connections = len(self.connections)
         if len(self.connections) > self._intake.limits.connections:
@@ -103,6 +108,8 @@ class Protocol(HttpToolsProtocol):
                 self._received = len(data)
             if self._received > MAX_HEAD:
                 self._refuse_head()
+        elif self._receiving and self._received > MAX_COMING and not self.transport.is_closing():
+            self._refuse(413, "too_large", f"the body is over {MAX_COMING} bytes with what comes beside it; send less")
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -113,9 +120,13 @@ class Protocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self.headers = []
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those after a body are of no use here, and of any number."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """End a head: here it is known which way the request goes."""
-        self._in_head = False
         headers, url = self.headers, self.url
         if len(headers) > MAX_HEADERS or (
             self._received > MAX_HEAD
@@ -123,12 +134,19 @@ class Protocol(HttpToolsProtocol):
         ):
             self._refuse_head()
             return
-        self._received = 0
+        offered = self.parser.is_offered()
+        told = fault(self.parser.get_http_version(), headers, offers_upgrade=offered)
+        if told is not None:
+            self.send_400_response(told)
         if self.transport.is_closing():
             return
-        if url.startswith(SUBMIT_PATH) and self.parser.get_method() == b"POST":
+        self._in_head = False
+        self._received = 0
+        if offered:
+            self.parser.left = sum([int(value) for name, value in headers if name == b"content-length"])
+        if self.parser.get_method() == b"POST":
             path, _, query = url.partition(b"?")
-            if path == SUBMIT_PATH:
+            if path == SUBMIT_PATH or plain(path) == SUBMIT_PATH:
                 self._begin_taking(query, headers)
                 return
         expects = self.expect_100_continue
@@ -147,6 +165,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
+        if self.parser.left:
+            return
         self._receiving = False
         self._since = self._intake.now
         if self._taking is not None:
@@ -246,7 +266,11 @@ class Protocol(HttpToolsProtocol):
         self._refuse(431, "head_too_large", told)
 
     def _refuse(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
-        """Answer what cannot be read on from, and close."""
+        """Answer what cannot be read on from, and close; only close where that would be taken for an earlier answer."""
+        behind = self.pipeline or not (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]
+        if behind and (self.pipeline or self._in_head or not self._receiving):
+            self.transport.close()
+            return
         self._intake.counts.answered("other", status)
         self._intake.counts.refused(code)
         content = responses.body(code, message)
