@@ -33,6 +33,7 @@ from footpath.store.parquet import pattern, quote
 PAGE_BYTES = 8 << 20  # a page ends early at this size, so that 10,000 huge actions are not put together in memory
 CSV_HEADER = ("userId", "sessionId", "time", "type", "properties", "id", "seq", "receivedAt")
 _COPY_STEP = 1 << 18
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last are of full width
 _WRITER: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "memory_limit": "256MB",
@@ -141,7 +142,7 @@ def _csv(chunks: Rows) -> Iterator[bytes]:
 
 def _cell(value: object) -> object:
     """A value that no spreadsheet runs as a formula (owasp.org/www-community/attacks/CSV_Injection)."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _arrow(streams: Iterator[Any]) -> Iterator[bytes]:

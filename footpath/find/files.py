@@ -10,6 +10,7 @@ imported again. On a file system that does not tell case apart, ids that differ 
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from footpath.query import Query
 
 FORMATS = ("ndjson", "csv", "json", "parquet", "arrow")
 MAX_NAME = 200  # bytes of an encoded id in a file name: 255 is the limit, `.ndjson` and a temporary name come on top
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _KEPT = 120  # bytes of a longer one that stay readable before its hash
 
 
@@ -138,12 +140,16 @@ def _begin(folder: Path, session_id: str) -> IO[bytes]:
 def name_of(text: str) -> str:
     """A file name for an id: percent-encoded, all but letters, digits, `-`, `_`, `~` and inner dots.
 
-    A dot in front is encoded too, so that `.` and `..` are names like any other and no file is hidden. Where that is
-    over `MAX_NAME` bytes, its beginning stands with `=` (which no encoded id holds) and the sha256 of the whole id.
+    A dot in front is encoded too, so that `.` and `..` are names like any other and no file is hidden; and so is one at
+    the end, which Windows drops, and the first letter of the names that it keeps for devices. Where that is over `MAX_NAME` bytes, its beginning stands with `=` (which no encoded id holds) and the sha256 of the whole id.
     """
     name = quote(text, safe="")
     if name.startswith("."):
         name = f"%2E{name[1:]}"
+    if name.endswith("."):
+        name = f"{name[:-1]}%2E"
+    if _DEVICE.match(name):
+        name = f"%{ord(name[0]):02X}{name[1:]}"
     if len(name) <= MAX_NAME:
         return name
     kept = name[:_KEPT]
