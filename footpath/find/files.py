@@ -141,7 +141,8 @@ def name_of(text: str) -> str:
     """A file name for an id: percent-encoded, all but letters, digits, `-`, `_`, `~` and inner dots.
 
     A dot in front is encoded too, so that `.` and `..` are names like any other and no file is hidden; and so is one at
-    the end, which Windows drops, and the first letter of the names that it keeps for devices. Where that is over `MAX_NAME` bytes, its beginning stands with `=` (which no encoded id holds) and the sha256 of the whole id.
+    the end, which Windows drops, and the first letter of the names that it keeps for devices. Where that is over
+    `MAX_NAME` bytes, its beginning stands with `=` (which no encoded id holds) and the sha256 of the whole id.
     """
     name = quote(text, safe="")
     if name.startswith("."):

@@ -87,10 +87,10 @@ def pieces(
         yield hot
 
 
-def oldest(connection: apsw.Connection, max_actions: int) -> tuple[HotRows, int]:
+def oldest(connection: apsw.Connection, max_actions: int, max_bytes: int = MAX_BYTES) -> tuple[HotRows, int]:
     """The oldest hot rows and the highest seq of an action in them (0 if none).
 
-    They are `max_actions` or a little more; fewer, but at least one row, when they come to `MAX_BYTES`.
+    They are `max_actions` or a little more; fewer, but at least one row, where those would be over `max_bytes`.
     """
     actions = last = size = 0
     hot = HotRows([], [], [], [], [])
@@ -101,9 +101,13 @@ def oldest(connection: apsw.Connection, max_actions: int) -> tuple[HotRows, int]
     ):
         _unpack(hot, row[:5], decompress)
         size += len(hot.actions[-1])
+        if size > max_bytes and len(hot.seqs) > 1:
+            for values in (hot.user_ids, hot.session_ids, hot.actions, hot.seqs, hot.received_at):
+                values.pop()
+            break
         actions += row[5]
         last = row[3] + row[5] - 1
-        if actions >= max_actions or size >= MAX_BYTES:
+        if actions >= max_actions or size >= max_bytes:
             break
     return hot, last
 

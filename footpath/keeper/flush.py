@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import apsw
 import duckdb
+import structlog
 
 from footpath import database
 from footpath.journal import hot
@@ -18,6 +19,8 @@ from footpath.keeper import expire
 from footpath.keeper.rewrite import Rows
 from footpath.store import parquet
 from footpath.store.local import LocalStore, oldest_kept
+
+_log = structlog.get_logger()
 
 
 class Due(NamedTuple):
@@ -45,16 +48,19 @@ def flush(
     store: LocalStore,
     max_actions: int,
     gone: Rows | None = None,
+    *,
+    max_bytes: int = hot.MAX_BYTES,
 ) -> int:
     """Flush up to `max_actions` actions (a batch is never split, so it may be a little more).
 
-    Those that have expired, and those of `gone`, are left out of the part.
+    Those that have expired, and those of `gone`, are left out of the part. Where the engine's memory is not enough for
+    `max_bytes` of JSON, fewer are flushed: what is in the journal must not be able to keep itself there.
 
     Returns:
         How many actions are not hot any more.
     """
     with database.snapshot(connection):
-        rows, last = hot.oldest(connection, max_actions)
+        rows, last = hot.oldest(connection, max_actions, max_bytes)
         oldest = oldest_kept(connection)
         (number,) = database.one(
             connection,
@@ -70,7 +76,14 @@ def flush(
     if without:
         select += f" WHERE NOT ({' OR '.join(f'({rows.condition})' for rows in without)})"
         bindings |= {name: value for rows in without for name, value in rows.values.items()}
-    part = parquet.write_part(engine, folder, store.next_run(), select, bindings)
+    try:
+        part = parquet.write_part(engine, folder, store.next_run(), select, bindings)
+    except duckdb.OutOfMemoryException as error:
+        if len(rows.seqs) == 1:
+            raise
+        size = sum(len(actions) for actions in rows.actions)
+        _log.warning("flushing in smaller pieces", bytes=size, error=str(error).partition("\n")[0])
+        return flush(connection, engine, store, max_actions, gone, max_bytes=size // 2)
     try:
         parquet.sync_folder(folder)
     except OSError:  # the next try writes another

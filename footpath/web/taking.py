@@ -37,7 +37,7 @@ class Taking:
     """A request whose head has come."""
 
     __slots__ = (
-        "_barred", "_grant", "_headers", "_held", "_intake", "_named", "_pieces", "_refusal", "_send", "_size",
+        "_barred", "_first", "_grant", "_headers", "_held", "_intake", "_more", "_named", "_refusal", "_send", "_size",
         "_turn", "_whole", "disconnected", "keep_alive", "message_event", "response_complete",
     )  # fmt: skip
 
@@ -58,7 +58,8 @@ class Taking:
         self._send = send
         self._intake = intake
         self._headers = headers
-        self._pieces: list[bytes] = []
+        self._first = b""  # piece of the body, which is most often all of it
+        self._more: bytearray | None = None  # a list of pieces of two bytes would take 28 times their size
         self._held = 0
         self._size = 0
         self._whole = False
@@ -96,7 +97,12 @@ class Taking:
         if self._size > MAX_BODY:
             self._refuse(self._barred or TooLarge(too_large(self._size)))
         elif self._grant is not None:
-            self._pieces.append(piece)
+            if not self._first:
+                self._first = piece
+            elif self._more is None:
+                self._more = bytearray(piece)
+            else:
+                self._more += piece
             self._held += len(piece)
             self._intake.held += len(piece)
             if self._intake.held > self._intake.limits.held_bytes:
@@ -116,13 +122,13 @@ class Taking:
     def _release(self) -> None:
         self._intake.held -= self._held
         self._held = 0
-        self._pieces = []
+        self._first, self._more = b"", None
 
     def _hand_over(self) -> None:
         if self._barred is not None:
             self._intake.submit.refuse(self._barred, self._answer)
         elif self._grant is not None:
-            body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            body = self._first if self._more is None else self._first + self._more
             self._release()
             self._intake.submit.take(self._grant, self._named, body, self._answer)
 

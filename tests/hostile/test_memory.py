@@ -106,8 +106,8 @@ def test_a_length_that_lies_about_gzip(server: Server) -> None:
     body = gzip.compress(json.dumps({"userId": "lies", "sessionId": "s", "actions": []}).encode())
     for length in (len(body) - 1, len(body) // 2, 2):
         with server.connect() as connection:
-            head = f"POST /api/submitlogs HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n"
-            connection.sendall(head.encode() + body)
+            head = b"POST /api/submitlogs HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n"
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % length + body)
             connection.shutdown(socket.SHUT_WR)
             answer = read_all(connection)
         assert answer.count(b"HTTP/1.1 200") == 0
