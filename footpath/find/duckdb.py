@@ -17,7 +17,7 @@ from msgspec import structs
 
 from footpath import database
 from footpath.errors import OperatorError, ReadFailed
-from footpath.find import sql, text, windows
+from footpath.find import slices, sql, text, windows
 from footpath.find.base import Shape, Snapshot
 from footpath.find.deadline import Deadlines
 from footpath.find.view import View
@@ -68,7 +68,7 @@ class DuckdbFind:
         with view.ending(self._deadlines):
             view.keep_hot()
             for window, parts in self._time_windows(view, query):
-                yield from view.slices(sql.in_time(query), sql.condition(window), parts)
+                yield from slices.columns(view, sql.in_time(query), sql.condition(window), parts)
 
     def close(self) -> None:
         """Close everything; reads that go on fail."""
@@ -121,8 +121,13 @@ class DuckdbFind:
     def _lookup(view: View, query: Query, shape: Shape) -> list[tuple[Any, ...]] | None:
         """The whole answer for one user or session in one statement; None if it is too long for that."""
         more = "" if query.limit is None else f" LIMIT {query.limit}"
-        if not view.execute(text.COLUMNS, sql.in_time(query) + more, sql.condition(query), view.parts):
-            return []
+        try:
+            if not view.execute(text.COLUMNS, sql.in_time(query) + more, sql.condition(query), view.parts):
+                return []
+        except ReadFailed as error:
+            if slices.is_memory(error):
+                return None
+            raise
         found = view.fetch_all(_PROPERTIES, LOOKUP_ROWS, LOOKUP_BYTES)
         if found is None:
             return None
@@ -138,16 +143,15 @@ class DuckdbFind:
             view.keep_hot()
         for low, high in ranges:
             parts = touching(view.parts, low, high)
-            if view.execute(sql.SELECT[Shape.PATHS], sql.by_session(query), sql.condition(query, low, high), parts):
-                yield from view.fetch(Shape.PATHS)
+            select, condition = sql.SELECT[Shape.PATHS], sql.condition(query, low, high)
+            yield from slices.rows(view, Shape.PATHS, select, sql.by_session(query), condition, parts)
 
     def _in_time(self, view: View, query: Query, shape: Shape, place: str = "") -> Iterator[list[tuple[Any, ...]]]:
         left = query.limit
         for window, parts in self._time_windows(view, query):
             more = "" if left is None else f" LIMIT {left}"
-            if not view.execute(sql.SELECT[shape] + place, sql.in_time(query) + more, sql.condition(window), parts):
-                continue
-            for rows in view.fetch(shape):
+            order, condition = sql.in_time(query) + more, sql.condition(window)
+            for rows in slices.rows(view, shape, sql.SELECT[shape] + place, order, condition, parts):
                 yield rows
                 if left is not None:
                     left -= len(rows)

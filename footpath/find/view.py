@@ -26,8 +26,6 @@ FETCH_ROWS = 5_000  # rows given on at once: half a megabyte of text
 FETCH_BYTES = 1 << 20  # of text given on at once, so that fewer rows are when they are large
 FETCH_STEP = 256  # rows turned into Python before their size is known: 16 MB of the largest actions
 _NONE = hot.HotRows([], [], [], [], [])
-SLICE_BYTES = 16 << 20  # of rows given on as columns at once; the engine would hold 131,072 rows, whatever their size
-_FIXED = 100  # bytes of a row beside its properties, about
 _WIDE = {Shape.PATHS: 2, Shape.LINES: 0, Shape.CELLS: 4}  # which place of a row holds most of it
 
 
@@ -156,36 +154,6 @@ class View:
             if size > most_bytes:
                 return None
 
-    def slices(
-        self, order: str, condition: tuple[str, dict[str, Any]], parts: list[Part]
-    ) -> Iterator[duckdb.DuckDBPyRelation]:
-        """The matching rows in order, as columns, `SLICE_BYTES` and a row at a time; one without rows if none match.
-
-        Each must be read before the next is asked for.
-        """
-        source, bindings = self.source(parts)
-        where, values = condition
-        with self.reading():
-            self.cursor.execute(
-                f"CREATE OR REPLACE TEMP TABLE sorted AS SELECT {parquet.COLUMNS} FROM ({source or _NOTHING})"
-                f" WHERE {where} ORDER BY {order}",
-                bindings | values,
-            )
-            ends = self.cursor.execute(
-                "SELECT max(rowid) + 1 AS past FROM (SELECT rowid, (sum(strlen(properties) + $fixed)"
-                " OVER (ROWS UNBOUNDED PRECEDING)) // $slice AS slice FROM sorted) GROUP BY slice ORDER BY past",
-                {"fixed": _FIXED, "slice": SLICE_BYTES},
-            ).fetchall()
-        low = 0
-        for (past,) in ends or [(0,)]:
-            with self.reading():
-                rows = self.cursor.sql(
-                    f"SELECT {parquet.COLUMNS} FROM sorted WHERE rowid >= $low AND rowid < $past",
-                    params={"low": low, "past": past},
-                )
-            yield rows
-            low = past
-
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """A step of the read.
@@ -212,13 +180,6 @@ class View:
 
     def _late(self) -> ReadFailed:
         return ReadFailed(f"the read took longer than {self._read_seconds:g} s; ask for less, or page with limit")
-
-
-_NOTHING = (
-    "SELECT NULL::VARCHAR AS user_id, NULL::VARCHAR AS session_id, NULL::TIMESTAMP AS time,"
-    " NULL::SMALLINT AS utc_offset, NULL::VARCHAR AS type, NULL::VARCHAR AS properties, NULL::VARCHAR AS id,"
-    " NULL::BIGINT AS seq, NULL::TIMESTAMP AS received_at WHERE false"
-)
 
 
 def kept(query: Query, oldest: int | None) -> Query:

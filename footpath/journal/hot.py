@@ -87,11 +87,13 @@ def pieces(
         yield hot
 
 
-def oldest(connection: apsw.Connection, max_actions: int, max_bytes: int = MAX_BYTES) -> tuple[HotRows, int]:
+def oldest(connection: apsw.Connection, max_actions: int, max_bytes: int | None = None) -> tuple[HotRows, int]:
     """The oldest hot rows and the highest seq of an action in them (0 if none).
 
-    They are `max_actions` or a little more; fewer, but at least one row, where those would be over `max_bytes`.
+    They are `max_actions` or a little more; fewer, but at least one row, where those would be over `max_bytes`,
+    which is `MAX_BYTES` if not given.
     """
+    max_bytes = MAX_BYTES if max_bytes is None else max_bytes
     actions = last = size = 0
     hot = HotRows([], [], [], [], [])
     decompress = zstandard.ZstdDecompressor().decompress

@@ -49,12 +49,12 @@ def flush(
     max_actions: int,
     gone: Rows | None = None,
     *,
-    max_bytes: int = hot.MAX_BYTES,
+    max_bytes: int | None = None,
 ) -> int:
     """Flush up to `max_actions` actions (a batch is never split, so it may be a little more).
 
     Those that have expired, and those of `gone`, are left out of the part. Where the engine's memory is not enough for
-    `max_bytes` of JSON, fewer are flushed: what is in the journal must not be able to keep itself there.
+    `max_bytes` of JSON (see `hot.oldest`), fewer are flushed: what is in the journal must not keep itself there.
 
     Returns:
         How many actions are not hot any more.

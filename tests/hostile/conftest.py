@@ -1,7 +1,9 @@
 """The real process under hostile clients. Imports nothing of footpath; what starts it is that of the system tests."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.system.conftest import Server, Start, server, start, wait_until
 
 __all__ = ["Server", "Start", "server", "start", "wait_until"]
 
+MB = 1_000_000
 FAULTS = ("Traceback", '"level": "error"', '"level": "critical"')
 
 
@@ -49,3 +52,26 @@ def _lives_on(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "server" in request.fixturenames:
         assert alive(request.getfixturevalue("server"))
+
+
+def resident(server: Server) -> int:
+    """The most memory that the server has had, in bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
+def forget_peak(server: Server) -> None:
+    """Begin to measure the peak anew."""
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+@contextlib.contextmanager
+def grows_less_than(server: Server, most: int) -> Iterator[None]:
+    """Hold that the server's peak within the block is less than so many bytes over what it had."""
+    forget_peak(server)
+    before = resident(server)
+    yield
+    grown = resident(server) - before
+    print(f"grown by {grown / MB:.0f} MB")
+    assert grown < most

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from footpath import database, decode
 from footpath.action import MAX_DEPTH, MAX_MICROS, MIN_MICROS, TYPE_BITS
 from footpath.find import duckdb as finding
+from footpath.find import slices
 from footpath.find import view as viewing
 from footpath.find.answer import page
 from footpath.find.base import Shape
@@ -228,7 +229,7 @@ def world(lookup_rows: int = 3) -> Iterator[World]:
         patch.setattr(finding, "WINDOW_ROWS", 8)
         patch.setattr(finding, "LOOKUP_ROWS", lookup_rows)
         patch.setattr(viewing, "FETCH_ROWS", 2)
-        patch.setattr(viewing, "SLICE_BYTES", 300)
+        patch.setattr(slices, "SLICE_BYTES", 300)
         patch.setattr(hot, "READ_BYTES", 100 * lookup_rows)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foot path [1]")))
         database.prepare(folder)

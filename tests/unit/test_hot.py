@@ -81,7 +81,7 @@ def test_the_oldest_rows_are_bounded_in_number_and_size(folder: Path, monkeypatc
         rows, last = hot.oldest(connection, 4)
         assert (rows.seqs, last) == ([1, 2, 3, 4], 4)
         monkeypatch.setattr(hot, "MAX_BYTES", len(rows.actions[0]) + 1)
-        assert hot.oldest(connection, 4)[1] == 2
+        assert hot.oldest(connection, 4)[1] == 1
         monkeypatch.setattr(hot, "MAX_BYTES", 0)
         assert hot.oldest(connection, 4)[1] == 1
         flushed(folder, 10)

@@ -1,25 +1,33 @@
 """What a read may take: its time ends every shape of it, and its memory follows no row that a user may send."""
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
 import duckdb
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 
 from footpath import database
 from footpath.decode import read
 from footpath.errors import ReadFailed
-from footpath.find import answer
+from footpath.find import answer, slices
 from footpath.find.base import Shape
 from footpath.find.deadline import Deadlines
 from footpath.find.duckdb import DuckdbFind
+from footpath.find.view import View
 from footpath.journal.sqlite import SqliteJournal
+from footpath.keeper.flush import flush
 from footpath.query import Query
+from footpath.store import parquet
+from footpath.store.local import LocalStore
 
 WIDE = 60_000  # bytes of properties of each action
 
@@ -112,3 +120,49 @@ def test_columns_of_wide_rows_come_in_slices(folder: Path, stack: ExitStack) -> 
     slices = [relation.fetchall() for relation in find.columns(Query(user_id="u"))]
     assert [sum(len(row[5]) for row in rows) < 17_000_000 for rows in slices] == [True, True]
     assert [row[7] for row in chain.from_iterable(slices)] == list(range(1, 2_401))
+
+
+def test_a_flush_that_needs_too_much_memory_takes_less(folder: Path, stack: ExitStack) -> None:
+    """What does not fit into the engine's memory is flushed in smaller pieces, and is all there."""
+    keep(folder, [WIDE] * 250)
+    engine = stack.enter_context(parquet.engine(folder, memory="40MB"))
+    store = stack.enter_context(closing(LocalStore(folder)))
+    connection = stack.enter_context(closing(database.connect(folder)))
+    flushed = []
+    while number := flush(connection, engine, store, 1_000):
+        flushed.append(number)
+    assert sum(flushed) == 250
+    assert len(flushed) > 1
+
+
+def too_little(*_: object) -> NoReturn:
+    """What a step does whose memory is not enough."""
+    try:
+        raise duckdb.OutOfMemoryException("no more")
+    except duckdb.OutOfMemoryException as error:
+        raise ReadFailed("it could not be read") from error
+
+
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv", "arrow", "parquet"])
+def test_what_is_too_wide_to_sort_is_read_by_places(
+    folder: Path, stack: ExitStack, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that the engine has no memory to sort is the same as with memory enough, in every format."""
+    keep(folder, [5_000, 100] * 100)
+    find = stack.enter_context(closing(DuckdbFind(folder, memory="200MB", read_seconds=60)))
+    queries = [Query(user_id="u"), Query(types=("CLICK",), order="desc"), Query(user_id="v")]
+    expected = [rows_in(b"".join(answer.stream(find, query, form)), form) for query in queries]
+    monkeypatch.setattr(slices, "SLICE_BYTES", 50_000)
+    monkeypatch.setattr(slices, "_sorted", too_little)
+    monkeypatch.setattr(View, "execute", too_little)
+    assert [rows_in(b"".join(answer.stream(find, query, form)), form) for query in queries] == expected
+    assert answer.page(find, Query(user_id="u", limit=7), "ndjson").body.count(b"\n") == 7
+
+
+def rows_in(content: bytes, form: str) -> object:
+    """What an answer holds; its bytes where they are text."""
+    if form == "arrow":
+        return pyarrow.ipc.open_stream(io.BytesIO(content)).read_all().to_pylist()
+    if form == "parquet":
+        return pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    return content
