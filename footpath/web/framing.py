@@ -80,18 +80,15 @@ def fault(version: str, headers: Headers, *, offers_upgrade: bool) -> str | None
     hosts, codings = names.count(b"host"), names.count(b"transfer-encoding")
     if version == "1.1" and hosts == 1 and not codings:
         return None
-    if version not in {"1.1", "1.0"}:
-        return f"HTTP/{version} is not spoken here; send HTTP/1.1"
     coding = headers[names.index(b"transfer-encoding")][1] if codings else b""
-    if hosts > 1 or (not hosts and version == "1.1"):  # RFC 9112, 3.2
-        return f"there are {hosts} Host headers; send one"
-    if codings and (codings > 1 or coding.strip().lower() != b"chunked"):  # RFC 9112, 6.1
-        return "the transfer coding is not just chunked; send a Content-Length instead"
-    if codings and version == "1.0":  # RFC 9112, 6.1: its framing is faulty
-        return "HTTP/1.0 knows no transfer coding; send a Content-Length instead"
-    if codings and offers_upgrade:
-        return "the body comes in chunks and the connection is offered for an upgrade; do one of them"
-    return None
+    faults = (  # of RFC 9112: 2.3, 3.2, 6.1, 6.1 (it calls the framing faulty), and what `Parser` cannot follow
+        (version not in {"1.1", "1.0"}, f"HTTP/{version} is not spoken here; send HTTP/1.1"),
+        (hosts > 1 or (not hosts and version == "1.1"), f"there are {hosts} Host headers; send one"),
+        (codings > 1 or (codings and coding.strip().lower() != b"chunked"), "the only transfer coding here is chunked"),
+        (codings and version == "1.0", "HTTP/1.0 knows no transfer coding; send a Content-Length instead"),
+        (codings and offers_upgrade, "the body comes in chunks and an upgrade is offered; do one of them"),
+    )
+    return next((told for wrong, told in faults if wrong), None)
 
 
 def plain(path: bytes) -> bytes:
