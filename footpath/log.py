@@ -5,13 +5,38 @@ spans lines; what its exceptions say is escaped too. Credentials are taken out o
 and of tracebacks (`redact`), and a flood of one event is cut short (`flood`).
 """
 
+import contextlib
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 
 from footpath import redact
 from footpath.flood import Flood
+
+
+class Outlet:
+    """A stream whose failures do not reach whoever logs.
+
+    A log is often on the disk that it tells about: when that is full, telling so must not stop what heals from it. A
+    line that cannot be written is lost; the stream keeps what it has buffered, and writes it when there is space again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush as far as that can be done."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def configure(form: str = "auto") -> None:
@@ -24,6 +49,7 @@ def configure(form: str = "auto") -> None:
         else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
     flood = Flood()
+    outlet: TextIO = cast("TextIO", Outlet(sys.stderr))
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,10 +59,10 @@ def configure(form: str = "auto") -> None:
     structlog.configure(
         processors=[_thinned(flood), *shared, _redacted, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=outlet),
         cache_logger_on_first_use=True,
     )
-    libraries = logging.StreamHandler(sys.stderr)
+    libraries = logging.StreamHandler(outlet)
     libraries.addFilter(lambda record: _passes(flood, record))
     libraries.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -151,5 +151,5 @@ class Load:
             self.stop.set()
             for thread in threads:
                 thread.join()
-        for error in wrong:
-            raise error
+            if wrong:
+                raise wrong[0]  # also where the block failed: then this is why

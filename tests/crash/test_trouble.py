@@ -33,7 +33,7 @@ def under(fault: str) -> list[str]:
 
 @contextmanager
 def serving(folder: Path, fault: str = "", **settings: str) -> Iterator[Server]:
-    """A server over a folder, with a fault in its fdatasync."""
+    """A server over a folder, with a fault in its fdatasync. Its log is on the same disk, as it often is."""
     server = Server(folder, log=folder.with_suffix(".log"), under=under(fault) if fault else (), **settings)
     try:
         server.start()

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -165,3 +166,17 @@ for number in range({LINES + 30}):
 """
     events = [json.loads(line)["event"] for line in logged("json", script).splitlines()]
     assert (events.count("ours"), len(events)) == (LINES, 2 * LINES)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT TESTED: a full disk under the log; it needs /dev/full")
+def test_a_log_that_cannot_be_written_stops_nobody() -> None:
+    """On a full disk a line is lost, and whoever logs goes on, through structlog and through logging alike."""
+    script = (
+        "import logging, structlog; from footpath import log; log.configure('json');"
+        "structlog.get_logger().error('lost'); logging.getLogger('x').error('lost too'); print('went on')"
+    )
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full, text=True, check=False, timeout=60
+        )
+    assert done.stdout == "went on\n"
