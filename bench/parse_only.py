@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from footpath import service
-from footpath.action import Entry
+from footpath.action import Entry, RejectRow
 from footpath.config import Settings
 from footpath.find.duckdb import DuckdbFind
-from footpath.journal.base import Once
+from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.keys.ring import Ring
 from footpath.metrics.counts import Counts
 from footpath.web.app import Fittings
@@ -24,9 +24,11 @@ from footpath.web.app import Fittings
 class Nowhere:
     """A journal that says yes and keeps nothing."""
 
-    def append(self, _entries: Sequence[Entry], _once: Once | None = None) -> asyncio.Future[bytes | None]:
-        done: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+    def append(
+        self, _entries: Sequence[Entry], _once: Once | None = None, _rejects: Sequence[RejectRow] = ()
+    ) -> asyncio.Future[Kept]:
+        done: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        done.set_result(ALL_NEW)
         return done
 
     def trouble(self) -> str | None:

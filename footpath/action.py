@@ -3,6 +3,8 @@
 The limits are footpath's own unless a source is named beside them.
 """
 
+import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -13,6 +15,7 @@ MAX_BODY = 5 * 1024 * 1024  # bytes of a request body as sent; 40,000 typical ac
 MAX_INFLATED = 20 * 1024 * 1024  # bytes after gunzip: JSON of actions shrinks to a tenth or less
 MAX_ACTIONS = 10_000  # in a request: one journal row of 1 MB, a fifth of a second of work
 MAX_ACTION_BYTES = 64 * 1024  # of one action as JSON: what sendBeacon can carry, so no tracker needs more
+MAX_REJECT_BYTES = MAX_ACTION_BYTES  # of a reject as it was sent: what is longer could not be accepted as it stands
 MAX_DEPTH = 64  # nested objects and arrays in an action: every JSON reader in the field takes that
 
 TYPE_BITS = {"CLICK": 1, "VIEW": 2, "NAVIGATE": 4}
@@ -39,6 +42,16 @@ def micros(time: datetime) -> int:
     """Microseconds since 1970 UTC of an aware datetime, exactly, also where UTC leaves the years 1 to 9999."""
     delta = time - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def digest_of(user_id: str) -> bytes:
+    """What stands for a user where they must not be named: the sha256 of their id."""
+    return hashlib.sha256(user_id.encode()).digest()
+
+
+def number_of(user_id: str) -> int:
+    """The first 64 bits of a user's digest as a signed number, as SQLite keeps it."""
+    return int.from_bytes(digest_of(user_id)[:8], "big", signed=True)
 
 
 class Action(Struct, gc=False):
@@ -71,6 +84,7 @@ class Entry(NamedTuple):
 
     `time_min` and `time_max` are microseconds since 1970 UTC, `types` a sum of `TYPE_BITS`, `actions` the JSON array
     of the actions in the order they came, each `{"time", "type", "properties"[, "id"]}` with `type` in upper case.
+    `ids` has a place for each action; it is None when no action has an id.
     """
 
     user_id: str
@@ -80,6 +94,7 @@ class Entry(NamedTuple):
     time_max: int
     types: int
     actions: bytes
+    ids: list[str | None] | None = None
 
 
 class Reject(Struct):
@@ -91,12 +106,30 @@ class Reject(Struct):
     message: str
 
 
+class RejectRow(NamedTuple):
+    """A reject as it is kept: whose it is, why it was refused, and the action as it was sent.
+
+    `length` is that of the action as it was sent, in bytes; `raw` is its beginning when it is over `MAX_REJECT_BYTES`.
+    """
+
+    user_id: str
+    session_id: str
+    code: str
+    message: str
+    length: int
+    raw: bytes
+
+
 class Checked(NamedTuple):
-    """A request after the checks: `received` actions, of which `entries` hold the accepted ones."""
+    """A request after the checks: `received` actions, of which `entries` hold the accepted ones.
+
+    `rejects` is what the sender is told of the others, `reject_rows` what is kept of them, in the same order.
+    """
 
     received: int
     entries: list[Entry]
     rejects: list[Reject]
+    reject_rows: Sequence[RejectRow] = ()
 
     @property
     def accepted(self) -> int:

@@ -50,6 +50,10 @@ class Settings:
     held_bytes: int = _setting(64 << 20, "bytes of bodies that are not whole yet before requests get 503")
     keep: str = _setting("", "how long after its time an action is kept: like 90d, 12h or 2w; empty is for ever")
     idempotency_hours: float = _setting(48.0, "how long an Idempotency-Key is remembered")
+    id_hours: float = _setting(48.0, "how long the id of an action is remembered: 100 bytes of disk each")
+    reject_bytes: int = _setting(
+        64 << 20, "bytes of rejects that are kept, the newest ones: 250,000 usual ones; 0 keeps none"
+    )
     read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
     readers: int = _setting(4, "reads answered at once in a process; further ones wait")
     waiting_reads: int = _setting(64, "reads that may wait for that before further ones get 503: a minute's worth")
@@ -170,10 +174,11 @@ _IS_MEMORY: _Rule = (_MEMORY.fullmatch, "it must be a number with a unit, like 2
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("workers", "readers", "waiting_reads", "connections"), _COUNT),
     **dict.fromkeys(("flush_actions", "part_actions", "journal_actions", "waiting_bytes", "held_bytes"), _COUNT),
-    **dict.fromkeys(("flush_seconds", "idempotency_hours", "read_seconds", "stalled_seconds"), _DURATION),
+    **dict.fromkeys(("flush_seconds", "idempotency_hours", "id_hours", "read_seconds", "stalled_seconds"), _DURATION),
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds", "slow_read_seconds"), _DURATION),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
     "keep": (_is_keep, "it must be a number with s, m, h, d or w, like 90d, of at most 31 years, or empty"),
+    "reject_bytes": (lambda value: 0 <= value <= MAX_COUNT, f"it must be between 0 and {MAX_COUNT:,}"),
     "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),
     "log": (lambda value: value in {"auto", "json", "text"}, "it must be auto, json or text"),
 }

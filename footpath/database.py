@@ -100,9 +100,18 @@ CREATE TABLE rejects (
     session_id TEXT NOT NULL,
     code TEXT NOT NULL,
     message TEXT NOT NULL,
-    raw BLOB NOT NULL           -- the action as it was sent
+    length INTEGER NOT NULL,    -- of the action as it was sent, in bytes
+    raw BLOB NOT NULL,          -- it, or its beginning when it was too long
+    size INTEGER GENERATED ALWAYS AS (          -- what counts against reject_bytes; 200 for the rest of the row
+        length(raw) + length(CAST(user_id AS BLOB)) + length(CAST(session_id AS BLOB)) + 200
+    ) VIRTUAL
 );
 CREATE INDEX rejects_by_user ON rejects (user_id);
+ALTER TABLE state ADD COLUMN reject_bytes INTEGER NOT NULL DEFAULT 0;   -- the sum of rejects.size
+CREATE TRIGGER rejects_added AFTER INSERT ON rejects
+    BEGIN UPDATE state SET reject_bytes = reject_bytes + NEW.size; END;
+CREATE TRIGGER rejects_deleted AFTER DELETE ON rejects
+    BEGIN UPDATE state SET reject_bytes = reject_bytes - OLD.size; END;
 CREATE TABLE action_ids (
     user INTEGER NOT NULL,      -- 64 bits of a digest of user_id: a user's ids can be found and forgotten
     id BLOB NOT NULL,           -- 128 bits of a digest of user_id and id

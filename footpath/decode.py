@@ -10,6 +10,7 @@ in as the bytes that it would be in UTF-8 if that allowed it, so that only the a
 
 import re
 import zlib
+from collections.abc import Callable
 
 from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
@@ -27,6 +28,7 @@ _WHOLE = rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-f
 MAX_VALUES = MAX_BODY // 2  # as many as a body without gzip can hold: commas and opening brackets, in texts too
 _MAX_PIECES = 2 * MAX_ACTIONS  # whole pieces and halves between them: a request with more is refused, in 30 ms
 _HALF = re.compile(_WHOLE + rb"|\\u([dD][89a-fA-F][0-9a-fA-F]{2})", re.DOTALL)
+_MENDED = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
 def read(body: bytes, content_encoding: str = "") -> Checked:
@@ -59,7 +61,7 @@ def read(body: bytes, content_encoding: str = "") -> Checked:
 
 def _read_loose(body: bytes) -> Checked:
     try:
-        batches = _loose_batches(body)
+        batches, as_sent = _loose_batches(body)
     except ValidationError as error:
         raise NotBatches(
             f"expected a batch {{userId, sessionId, actions}} or an array of them: {_lower_first(str(error))}"
@@ -73,19 +75,20 @@ def _read_loose(body: bytes) -> Checked:
     if isinstance(batches, LooseBatch):
         batches = [batches]
     _refuse_too_many(sum(len(batch.actions) for batch in batches))
-    return sort_out(batches)
+    return sort_out(batches, as_sent)
 
 
-def _loose_batches(body: bytes) -> list[LooseBatch] | LooseBatch:
+def _loose_batches(body: bytes) -> tuple[list[LooseBatch] | LooseBatch, Callable[[bytes], bytes]]:
+    """Batches whose actions are raw, and what gives such an action as it was sent."""
     try:
-        return _LOOSE.decode(body)
+        return _LOOSE.decode(body), bytes
     except ValidationError:
         raise
     except DecodeError:
         mended = _HALF.sub(lambda found: _without_escape(found[0], found[1]), body, count=_MAX_PIECES)
         if mended == body:
             raise
-    return _LOOSE.decode(mended)
+    return _LOOSE.decode(mended), _with_escapes
 
 
 def _without_escape(text: bytes, half: bytes | None) -> bytes:
@@ -98,6 +101,11 @@ def _refuse_too_dense(body: bytes) -> None:
         values = body.count(b",") + body.count(b"{") + body.count(b"[")
         if values > MAX_VALUES:
             raise TooLarge(f"{values} values after gunzip; send at most {MAX_VALUES} at a time")
+
+
+def _with_escapes(mended: bytes) -> bytes:
+    """What was mended as it was, but for the case of the escapes' letters."""
+    return _MENDED.sub(lambda found: b"\\u%04x" % ord(found[0].decode("utf-8", "surrogatepass")), mended)
 
 
 def _refuse_too_many(received: int) -> None:

@@ -72,6 +72,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         max_actions=settings.journal_actions,
         max_waiting_bytes=settings.waiting_bytes,
         committed=counts.committed,
+        max_reject_bytes=settings.reject_bytes,
     )
     stack.push_async_callback(journal.close)
     find = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)

@@ -4,7 +4,7 @@
 codes of rejects, all of them: see `CODES`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from footpath.action import (
     MAX_DEPTH,
     MAX_ID_LENGTH,
     MAX_MICROS,
+    MAX_REJECT_BYTES,
     MIN_MICROS,
     NUMBER,
     TYPE_BITS,
@@ -27,6 +28,7 @@ from footpath.action import (
     Entry,
     LooseBatch,
     Reject,
+    RejectRow,
     micros,
 )
 
@@ -71,7 +73,7 @@ class _Parts(Struct):
 
 
 _PARTS = Decoder(_Parts)
-_ACTION = Decoder(Action)
+_ACTIONS = Decoder(list[Action])
 _TIME = Decoder(datetime)
 _OBJECT = Decoder(dict[str, Any])
 
@@ -87,6 +89,7 @@ def accept(batches: Iterable[Batch]) -> list[Entry] | None:
         if not actions:
             continue
         types = 0
+        identified = False
         for action in actions:
             kind = _KINDS.get(action.type)
             if kind is None:
@@ -97,6 +100,7 @@ def accept(batches: Iterable[Batch]) -> list[Entry] | None:
             for name, classes in known:
                 if name in properties and properties[name].__class__ not in classes:
                     return None
+            identified = identified or action.id is not UNSET
         encoded = _ENCODER.encode(actions)
         if len(encoded) > 2 * MAX_DEPTH and not _within_limits(encoded, actions):  # each level takes two brackets
             return None
@@ -107,8 +111,23 @@ def accept(batches: Iterable[Batch]) -> list[Entry] | None:
             time_min, time_max = micros(min(times)), micros(max(times))
         if time_min < MIN_MICROS or time_max > MAX_MICROS:
             return None
-        entries.append(Entry(batch.userId, batch.sessionId, len(actions), time_min, time_max, types, encoded))
+        ids = _ids(actions) if identified else None
+        entries.append(Entry(batch.userId, batch.sessionId, len(actions), time_min, time_max, types, encoded, ids))
     return entries
+
+
+def _ids(actions: list[Action]) -> list[str | None] | None:
+    ids = [action.id if isinstance(action.id, str) else None for action in actions]
+    return None if ids.count(None) == len(ids) else ids
+
+
+def without(entry: Entry, places: Container[int]) -> Entry:
+    """The entry without the actions at some places, but not all of them."""
+    actions = [action for place, action in enumerate(_ACTIONS.decode(entry.actions)) if place not in places]
+    accepted = accept([Batch(entry.user_id, entry.session_id, actions)])
+    if not accepted:
+        raise AssertionError("what was accepted was then refused, or nothing is left")
+    return accepted[0]
 
 
 def _within_limits(encoded: bytes, actions: list[Action]) -> bool:
@@ -131,10 +150,16 @@ def _depth(value: object) -> int:
     return depth
 
 
-def sort_out(batches: Iterable[LooseBatch]) -> Checked:
-    """Judge each action alone: the entries of the good ones, a reject for each of the others."""
+def sort_out(batches: Iterable[LooseBatch], as_sent: Callable[[bytes], bytes] = bytes) -> Checked:
+    """Judge each action alone: the entries of the good ones, a reject for each of the others.
+
+    Args:
+        batches: of a request.
+        as_sent: gives a raw action as it came, where it was mended to be read.
+    """
     entries: list[Entry] = []
     rejects: list[Reject] = []
+    rows: list[RejectRow] = []
     received = 0
     for batch_index, batch in enumerate(batches):
         received += len(batch.actions)
@@ -143,12 +168,15 @@ def sort_out(batches: Iterable[LooseBatch]) -> Checked:
             try:
                 good.append(judge(bytes(raw)))
             except _Fault as fault:
-                rejects.append(Reject(batch_index, action_index, fault.code, str(fault)))
+                why = fault.code, str(fault)
+                rejects.append(Reject(batch_index, action_index, *why))
+                sent = as_sent(bytes(raw))
+                rows.append(RejectRow(batch.userId, batch.sessionId, *why, len(sent), sent[:MAX_REJECT_BYTES]))
         accepted = accept([Batch(batch.userId, batch.sessionId, good)])
         if accepted is None:
             raise AssertionError("an action that was judged good was then refused")
         entries += accepted
-    return Checked(received, entries, rejects)
+    return Checked(received, entries, rejects, rows)
 
 
 def judge(raw: bytes) -> Action:

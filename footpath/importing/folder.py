@@ -9,18 +9,19 @@ import asyncio
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import apsw
 import duckdb
 from filelock import FileLock, Timeout
 
 from footpath import database, decode
-from footpath.action import Entry
+from footpath.action import Checked
 from footpath.config import Settings
 from footpath.errors import CommandFailed, FolderInUse
 from footpath.importing.chunk import Chunk
 from footpath.importing.target import Stored
-from footpath.journal.base import Once
+from footpath.journal.base import Kept, Once
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import due
 from footpath.keeper.loop import GRACE_MARGIN, lock_path, settle
@@ -46,15 +47,16 @@ class FolderTarget:
     def store(self, chunk: Chunk) -> Stored:
         """See `Target.store`."""
         checked = decode.read(chunk.body)
-        once = Once(chunk.key, hashlib.sha256(chunk.body).digest(), said(checked))
-        earlier = self._runner.run(self._append(checked.entries, once))
-        if earlier is not None:
+        once = Once(chunk.key, hashlib.sha256(chunk.body).digest(), partial(said, checked))
+        kept = self._runner.run(self._append(checked, once))
+        if kept.earlier is not None:
             return Stored(0, checked.accepted, checked.rejects)
-        self._backlog += checked.accepted
+        accepted = checked.accepted - kept.duplicates
+        self._backlog += accepted
         self._backlog_bytes += len(chunk.body)
         if self._backlog >= BACKLOG or self._backlog_bytes >= BACKLOG_BYTES:
             self.settle()
-        return Stored(checked.accepted, 0, checked.rejects)
+        return Stored(accepted, kept.duplicates, checked.rejects)
 
     def settle(self) -> None:
         """Put everything into parts, and remove those that a merge replaced and no read can want any more.
@@ -74,8 +76,8 @@ class FolderTarget:
             ) from error
         self._backlog = self._backlog_bytes = 0
 
-    async def _append(self, entries: list[Entry], once: Once) -> bytes | None:
-        return await self._journal.append(entries, once)
+    async def _append(self, checked: Checked, once: Once) -> Kept:
+        return await self._journal.append(checked.entries, once, checked.reject_rows)
 
 
 @contextmanager
@@ -97,7 +99,10 @@ def opened(settings: Settings) -> Iterator[FolderTarget]:
             backlog = due(connection).actions
         with asyncio.Runner() as runner:
             journal = SqliteJournal(
-                settings.data, max_actions=settings.journal_actions, max_waiting_bytes=settings.waiting_bytes
+                settings.data,
+                max_actions=settings.journal_actions,
+                max_waiting_bytes=settings.waiting_bytes,
+                max_reject_bytes=settings.reject_bytes,
             )
             target = FolderTarget(settings, journal, runner, backlog)
             try:

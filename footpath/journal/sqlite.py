@@ -4,6 +4,7 @@ append   An append waits in memory. One thread commits all that waits in one tra
          it does, the next group gathers: the slower the disk, the larger the groups. That makes the rate independent
          of the time of an fsync.
 row      One a batch, not one an action; its actions as JSON, or zstd of it when over `COMPRESS_FROM` bytes.
+known    Keys and ids of actions are looked up and noted in the transaction that appends (see `known`).
 seq      Given in the transaction: a row's key is the seq of its first action, and `state.seq` moves with it.
 failure  After a failed write or fsync every append of the group fails and the handle is closed: Linux marks pages clean
          that it could not write, so trying again on the same handle would say yes to what is not on disk. Appends are
@@ -16,6 +17,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +26,12 @@ import structlog
 import zstandard
 
 from footpath import database
-from footpath.action import Entry
-from footpath.errors import FootpathError, JournalFailed, JournalFull, KeyReused
-from footpath.journal.base import Once
+from footpath.action import Entry, RejectRow
+from footpath.errors import FootpathError, JournalFailed, JournalFull
+from footpath.journal import known, rejected
+from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.journal.checkpoint import Checkpoints
+from footpath.validate import without
 
 COMPRESS_FROM = 1024  # bytes: zstd level 1 then saves more in SQLite's writes than it costs
 BUSY_STEP_SECONDS = 0.000_5
@@ -43,11 +47,14 @@ _log = structlog.get_logger()
 class _Waiting(NamedTuple):
     entries: Sequence[Entry]
     once: Once | None
+    rejects: Sequence[RejectRow]
     size: int
-    done: asyncio.Future[bytes | None]
+    done: asyncio.Future[Kept]
 
 
-_Outcome = bytes | FootpathError | None
+_Outcome = Kept | FootpathError
+_Rows = list[tuple[Entry, bytes]]
+"""Entries, each with its actions as they go into the row."""
 
 
 class SqliteJournal:
@@ -60,6 +67,7 @@ class SqliteJournal:
         max_actions: int,
         max_waiting_bytes: int,
         committed: Callable[[int, float], object] = lambda *_: None,
+        max_reject_bytes: int = rejected.DEFAULT_BYTES,
     ) -> None:
         """Open the journal.
 
@@ -68,11 +76,13 @@ class SqliteJournal:
             max_actions: that may be in the journal before appends get JournalFull.
             max_waiting_bytes: of actions that may wait in memory for their commit before appends get JournalFull.
             committed: called after each commit with the appends in its group, and the seconds it took.
+            max_reject_bytes: of rejects that are kept; the oldest make room for new ones.
         """
         self._folder = folder
         self._max_actions = max_actions
         self._max_waiting_bytes = max_waiting_bytes
         self._committed = committed
+        self._max_reject_bytes = max_reject_bytes
         self._connection: apsw.Connection | None = None
         self._checkpoints: Checkpoints | None = None
         self._connect()
@@ -85,20 +95,24 @@ class SqliteJournal:
         self._mending: asyncio.Task[None] | None = None
         self._trouble: str | None = None
 
-    def append(self, entries: Sequence[Entry], once: Once | None = None) -> asyncio.Future[bytes | None]:
+    def append(
+        self, entries: Sequence[Entry], once: Once | None = None, rejects: Sequence[RejectRow] = ()
+    ) -> asyncio.Future[Kept]:
         """See `Journal.append`."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[bytes | None] = loop.create_future()
+        done: asyncio.Future[Kept] = loop.create_future()
         if self._trouble is not None:
             done.set_exception(JournalFailed(f"the journal cannot be written just now: {self._trouble}"))
-        elif not entries and once is None:
-            done.set_result(None)
+        elif not entries and once is None and not rejects:
+            done.set_result(ALL_NEW)
         elif self._waiting_bytes > self._max_waiting_bytes:
             done.set_exception(JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment"))
         else:
             size = sum([len(entry.actions) for entry in entries])
+            if rejects:
+                size += sum([len(row.raw) for row in rejects])
             self._waiting_bytes += size
-            self._waiting.append(_Waiting(entries, once, size, done))
+            self._waiting.append(_Waiting(entries, once, rejects, size, done))
             if not self._started:
                 self._started = True
                 loop.call_soon(self._start)  # so that all requests that came in the same moment are in the group
@@ -192,20 +206,19 @@ class SqliteJournal:
         if connection is None or checkpoints is None:
             raise JournalFailed("the journal is closed")
         checkpoints.settle()
-        compress = self._compress
-        packed = [
-            [entry.actions if len(entry.actions) < COMPRESS_FROM else compress(entry.actions) for entry in item.entries]
-            for item in group
-        ]
+        pack = self._pack
+        rows: list[_Rows] = [[(entry, pack(entry.actions)) for entry in item.entries] for item in group]
         now = time.time_ns() // 1000
-        outcomes: list[_Outcome] = [None] * len(group)
-        kept: list[tuple[Entry, bytes]] = []
+        found = [ALL_NEW] * len(group)
         with database.write(connection):
-            for place, (item, blobs) in enumerate(zip(group, packed, strict=True)):
-                if item.once is not None:
-                    outcomes[place] = self._remember(connection, item.once, now)
-                if outcomes[place] is None:
-                    kept += zip(item.entries, blobs, strict=True)
+            onces = [(place, item.once) for place, item in enumerate(group) if item.once is not None]
+            replays = known.replays(connection, onces)
+            for place in replays:
+                rows[place] = []
+            kept = list(chain.from_iterable(rows))
+            if [entry for entry, _ in kept if entry.ids is not None]:
+                self._leave_out_duplicates(connection, rows, found, now)
+                kept = list(chain.from_iterable(rows))
             number = sum([entry.number for entry, _ in kept])
             seq, flushed = database.one(
                 connection, "UPDATE state SET seq = seq + ? RETURNING seq - ?1 + 1, flushed", (number,)
@@ -216,25 +229,37 @@ class SqliteJournal:
                 )
             values: list[object] = []
             for entry, blob in kept:
-                user, session, number, time_min, time_max, types, _ = entry
+                user, session, number, time_min, time_max, types, _, _ = entry
                 values += (seq, user, session, number, time_min, time_max, types, now, blob)
                 seq += number
             _insert(connection, values)
+            refused = [item.rejects for place, item in enumerate(group) if item.rejects and place not in replays]
+            if refused:
+                rejected.keep(connection, list(chain.from_iterable(refused)), now, self._max_reject_bytes)
+            outcomes: list[_Outcome] = [*found]
+            for place, once in onces:
+                outcomes[place] = replays.get(place) or known.remember(connection, once, found[place], now)
         return outcomes
 
-    @staticmethod
-    def _remember(connection: apsw.Connection, once: Once, now: int) -> bytes | KeyReused | None:
-        """Note the key as used; if it was used before, what to answer instead of appending."""
-        found = next(
-            iter(connection.execute("SELECT digest, answer FROM idempotency WHERE key = ?", (once.key,))), None
-        )
-        if found is None:
-            connection.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", (*once, now))
-            return None
-        digest, answer = found
-        if digest != once.digest:
-            return KeyReused("this Idempotency-Key was used before with another body; use a new key for a new request")
-        return bytes(answer)
+    def _leave_out_duplicates(
+        self, connection: apsw.Connection, rows: list[_Rows], found: list[Kept], now: int
+    ) -> None:
+        """Take the actions that are there already out of the rows of a group, and count them in what was found."""
+        places = [(place, at) for place, item in enumerate(rows) for at, (entry, _) in enumerate(item) if entry.ids]
+        duplicates = known.duplicates(connection, [rows[place][at][0] for place, at in places], now)
+        for (place, at), twice in reversed(list(zip(places, duplicates, strict=True))):
+            if not twice:
+                continue
+            found[place] = found[place]._replace(duplicates=found[place].duplicates + len(twice))
+            entry, _ = rows[place][at]
+            if len(twice) == entry.number:
+                del rows[place][at]
+            else:
+                entry = without(entry, twice)
+                rows[place][at] = entry, self._pack(entry.actions)
+
+    def _pack(self, actions: bytes) -> bytes:
+        return actions if len(actions) < COMPRESS_FROM else self._compress(actions)
 
     def _reopen(self) -> None:
         self._disconnect()

@@ -103,6 +103,7 @@ class Keeper:
                 if time.monotonic() >= next_tidy:
                     store.trim()
                     store.forget_keys(settings.idempotency_hours)
+                    store.forget_ids(settings.id_hours)
                     store.purge(settings.read_seconds + GRACE_MARGIN)
                     next_tidy = time.monotonic() + 30
                 self.stop.wait(POLL_SECONDS)

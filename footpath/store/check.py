@@ -78,6 +78,11 @@ def look_at_database(connection: apsw.Connection) -> Catalog:
             problems += [Problem(name_of(part), what) for part in parts for what in _misplaced(part, flushed, run)]
             problems += [Problem(database.FILE_NAME, what) for what in _journal(connection, seq, flushed)]
             database.one(connection, "SELECT count(key), count(digest), count(answer), count(at) FROM idempotency")
+            held, counted = database.one(
+                connection, "SELECT coalesce(sum(size), 0), (SELECT reject_bytes FROM state) FROM rejects"
+            )
+            if held != counted:
+                problems.append(Problem(database.FILE_NAME, f"holds {held} bytes of rejects, but counts {counted}"))
         is_whole = True
     except (apsw.Error, LookupError) as error:
         problems.append(Problem(database.FILE_NAME, f"cannot be read: {error}"))

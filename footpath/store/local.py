@@ -169,6 +169,18 @@ class LocalStore:
             with database.write(self._connection):
                 self._connection.execute("DELETE FROM idempotency WHERE at < ?", (before,))
 
+    def forget_ids(self, hours: float, step: int = 1_000) -> None:
+        """Forget the ids of actions that came longer ago than `hours`, `step` a transaction: appends go in between."""
+        before = time.time_ns() // 1000 - round(hours * 3_600_000_000)
+        while True:
+            old = self._connection.execute(
+                "SELECT user, id FROM action_ids WHERE at < ? ORDER BY at LIMIT ?", (before, step)
+            ).fetchall()
+            if not old:
+                return
+            with database.write(self._connection):
+                self._connection.executemany("DELETE FROM action_ids WHERE user = ? AND id = ?", old)
+
     def close(self) -> None:
         """Close the database."""
         self._connection.close()

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from msgspec import Struct
@@ -16,7 +17,7 @@ from msgspec.json import encode
 from footpath import decode
 from footpath.action import MAX_BODY, Checked, Reject
 from footpath.errors import BadKey, FootpathError
-from footpath.journal.base import Journal, Once
+from footpath.journal.base import Journal, Kept, Once
 from footpath.keys.grant import Grant
 from footpath.metrics.counts import SUBMIT, Counts
 from footpath.web.responses import INTERNAL, JSON, PLAIN, Headers, describe
@@ -28,7 +29,7 @@ Answer = Callable[[int, Headers, bytes], None]
 """Takes status, headers and content of an answer."""
 
 _KEY = b"idempotency-key"
-_PLAIN = b'{"message":"submitted","accepted":%d,"duplicates":0,"rejected":[]}'
+_PLAIN = b'{"message":"submitted","accepted":%d,"duplicates":%d,"rejected":[]}'
 _log = structlog.get_logger()
 
 
@@ -56,9 +57,8 @@ class Submit:
             key = _key(headers[_KEY]) if _KEY in headers else None
             checked = decode.read(body, headers.get(b"content-encoding", b"").decode("latin-1"))
             grant.charge(max(1, checked.received))
-            fresh = said(checked)
-            once = None if key is None else Once(key, hashlib.sha256(body).digest(), fresh)
-            kept = self._journal().append(checked.entries, once)
+            once = None if key is None else Once(key, hashlib.sha256(body).digest(), partial(said, checked))
+            kept = self._journal().append(checked.entries, once, checked.reject_rows)
         except FootpathError as error:
             self.refuse(error, answer)
         except Exception:  # noqa: BLE001 - it is logged, and the client is told
@@ -66,7 +66,7 @@ class Submit:
             self._fail(answer)
         else:
             size = len(body)
-            kept.add_done_callback(lambda done: self._finish(done, checked, fresh, size, began, answer))
+            kept.add_done_callback(lambda done: self._finish(done, checked, size, began, answer))
 
     def refuse(self, error: FootpathError, answer: Answer) -> None:
         """Answer a request that cannot be served."""
@@ -80,24 +80,17 @@ class Submit:
         self._counts.refused("internal")
         answer(*INTERNAL)
 
-    def _finish(
-        self,
-        done: asyncio.Future[bytes | None],
-        checked: Checked,
-        fresh: bytes,
-        size: int,
-        began: float,
-        answer: Answer,
-    ) -> None:
+    def _finish(self, done: asyncio.Future[Kept], checked: Checked, size: int, began: float, answer: Answer) -> None:
         error = done.exception()
         if error is None:
-            earlier = done.result()
-            if earlier is None:
-                answer(200, PLAIN, fresh)
-                accepted, duplicates = checked.accepted, 0
+            kept = done.result()
+            if kept.earlier is None:
+                answer(200, PLAIN, said(checked, kept))
+                duplicates = kept.duplicates
             else:
-                answer(200, [JSON, REPLAYED], earlier)
-                accepted, duplicates = 0, checked.accepted
+                answer(200, [JSON, REPLAYED], kept.earlier)
+                duplicates = checked.accepted
+            accepted = checked.accepted - duplicates
             seconds = time.perf_counter() - began
             self._counts.submitted(checked.received, accepted, duplicates, checked.rejects, size, seconds)
         elif isinstance(error, FootpathError):
@@ -107,11 +100,12 @@ class Submit:
             self._fail(answer)
 
 
-def said(checked: Checked) -> bytes:
-    """The answer to a request whose accepted actions are durable."""
+def said(checked: Checked, kept: Kept) -> bytes:
+    """The answer to a request whose accepted actions and rejects are durable, for what was found with them."""
+    accepted = checked.accepted - kept.duplicates
     if not checked.rejects:
-        return _PLAIN % checked.received
-    return encode(Submitted("submitted", checked.accepted, 0, checked.rejects))
+        return _PLAIN % (accepted, kept.duplicates)
+    return encode(Submitted("submitted", accepted, kept.duplicates, checked.rejects))
 
 
 def _key(value: bytes) -> str:

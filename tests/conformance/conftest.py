@@ -1,4 +1,4 @@
-"""A disk that can be full: what a fitting that writes to one must stand."""
+"""Each fitting of the journal in turn, and a disk that can be full, which it must stand."""
 
 import os
 import subprocess
@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.conformance.journals import FITTINGS, Fitting
+
+
+@pytest.fixture(params=FITTINGS.values(), ids=list(FITTINGS))
+def fitting(request: pytest.FixtureRequest) -> Fitting:
+    """Each fitting of the journal in turn."""
+    made: Fitting = request.param
+    return made
 
 
 @dataclass(frozen=True)

@@ -1,104 +1,15 @@
-"""What `footpath.journal.base` promises, kept by every fitting."""
+"""What `footpath.journal.base` promises, kept by every fitting. Ids of actions and rejects: see `test_journal_once`."""
 
 import asyncio
-import json
-from collections.abc import Callable, Coroutine
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import pytest
 
-from footpath import database
-from footpath.action import Entry
-from footpath.decode import read
 from footpath.errors import JournalFailed, JournalFull, KeyReused
-from footpath.journal import hot
-from footpath.journal.base import Journal, Once
-from footpath.journal.sqlite import SqliteJournal
-from footpath.store.local import LocalStore
-
-PLENTY = 10**9
-
-
-class Row(NamedTuple):
-    """A batch as it was kept: the seq of its first action, its ids, and what its actions say of themselves."""
-
-    seq: int
-    user: str
-    session: str
-    actions: list[str]
-
-
-class Fitting(Protocol):
-    """A kind of journal, as its tests need it."""
-
-    def open(self, folder: Path, max_actions: int = PLENTY, max_waiting_bytes: int = PLENTY) -> Journal:
-        """Open the journal that a folder stands for; it may have been opened and closed before."""
-        ...
-
-    def kept(self, folder: Path) -> list[Row]:
-        """What the journal holds, in the order of seq."""
-        ...
-
-    def empty(self, folder: Path) -> None:
-        """Do what a flush does to the journal: what it holds is in parts now."""
-        ...
-
-
-class Sqlite:
-    """The embedded journal."""
-
-    def open(self, folder: Path, max_actions: int = PLENTY, max_waiting_bytes: int = PLENTY) -> SqliteJournal:
-        """See `Fitting.open`."""
-        database.prepare(folder)
-        return SqliteJournal(folder, max_actions=max_actions, max_waiting_bytes=max_waiting_bytes)
-
-    def kept(self, folder: Path) -> list[Row]:
-        """See `Fitting.kept`."""
-        with closing(database.connect(folder, readonly=True)) as connection, database.snapshot(connection):
-            rows = hot.matching(connection)
-        names = [[action["properties"]["name"] for action in json.loads(text)] for text in rows.actions]
-        return [Row(*row) for row in zip(rows.seqs, rows.user_ids, rows.session_ids, names, strict=True)]
-
-    def empty(self, folder: Path) -> None:
-        """See `Fitting.empty`."""
-        with closing(database.connect(folder)) as connection, closing(LocalStore(folder)) as store:
-            _, last = hot.oldest(connection, PLENTY)
-            store.add([], last)
-            store.trim()
-
-
-@pytest.fixture(params=[Sqlite()], ids=["sqlite"])
-def fitting(request: pytest.FixtureRequest) -> Fitting:
-    """Each fitting in turn."""
-    made: Fitting = request.param
-    return made
-
-
-def entries(*names: str, user: str = "u", size: int = 0) -> list[Entry]:
-    """One batch of actions with these names, and properties of about this size."""
-    actions = [
-        {"time": "2018-10-20T21:37:28-06:00", "type": "CLICK", "properties": {"name": name, "size": "x" * size}}
-        for name in names
-    ]
-    return read(json.dumps({"userId": user, "sessionId": "s", "actions": actions}).encode()).entries
-
-
-def once(key: str, body: bytes = b"body", answer: bytes = b"answer") -> Once:
-    """An Idempotency-Key."""
-    return Once(key, body.ljust(32), answer)
-
-
-def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a test's own coroutine in an event loop of its own."""
-    asyncio.run(asyncio.wait_for(work(), 60))
-
-
-def names_of(rows: list[Row]) -> list[str]:
-    """The names of all actions in some rows."""
-    return [name for row in rows for name in row.actions]
+from footpath.journal.base import ALL_NEW, Journal, Kept
+from tests.conformance.journals import Fitting, entries, names_of, once, run
 
 
 def test_what_was_appended_is_kept_in_order(fitting: Fitting, tmp_path: Path) -> None:
@@ -108,7 +19,7 @@ def test_what_was_appended_is_kept_in_order(fitting: Fitting, tmp_path: Path) ->
         journal = fitting.open(tmp_path)
         for place in range(5):
             batches = entries(f"{place}a", f"{place}b", user="v") + entries(f"{place}c", size=3_000)
-            assert await journal.append(batches) is None
+            assert await journal.append(batches) == ALL_NEW
             assert len(fitting.kept(tmp_path)) == 2 * (place + 1)
         await journal.close()
 
@@ -126,7 +37,7 @@ def test_appends_at_once_are_each_kept_once(fitting: Fitting, tmp_path: Path) ->
     async def work() -> None:
         journals = [fitting.open(tmp_path), fitting.open(tmp_path)]
         waiting = [journals[place % 2].append(entries(f"{place}a", f"{place}b")) for place in range(500)]
-        assert set(await asyncio.gather(*waiting)) == {None}
+        assert set(await asyncio.gather(*waiting)) == {ALL_NEW}
         for journal in journals:
             await journal.close()
 
@@ -142,9 +53,9 @@ def test_nothing_to_append_is_kept_at_once(fitting: Fitting, tmp_path: Path) -> 
 
     async def work() -> None:
         journal = fitting.open(tmp_path)
-        assert await journal.append([]) is None
-        assert await journal.append([], once("k", answer=b"nothing")) is None
-        assert await journal.append([], once("k", answer=b"other")) == b"nothing"
+        assert await journal.append([]) == ALL_NEW
+        assert await journal.append([], once("k", answer=b"nothing")) == ALL_NEW
+        assert await journal.append([], once("k", answer=b"other")) == Kept(b"nothing")
         await journal.close()
 
     run(work)
@@ -156,14 +67,14 @@ def test_a_key_that_comes_twice_appends_once(fitting: Fitting, tmp_path: Path) -
 
     async def work() -> None:
         journal = fitting.open(tmp_path)
-        assert await journal.append(entries("a"), once("k", answer=b"first")) is None
-        assert await journal.append(entries("a"), once("k", answer=b"second")) == b"first"
+        assert await journal.append(entries("a"), once("k", answer=b"first")) == ALL_NEW
+        assert await journal.append(entries("a"), once("k", answer=b"second")) == Kept(b"first")
         await journal.close()
         journal = fitting.open(tmp_path)
-        assert await journal.append(entries("a"), once("k", answer=b"third")) == b"first"
+        assert await journal.append(entries("a"), once("k", answer=b"third")) == Kept(b"first")
         fitting.empty(tmp_path)
-        assert await journal.append(entries("a"), once("k", answer=b"fourth")) == b"first"
-        assert await journal.append(entries("b"), once("K")) is None
+        assert await journal.append(entries("a"), once("k", answer=b"fourth")) == Kept(b"first")
+        assert await journal.append(entries("b"), once("K")) == ALL_NEW
         await journal.close()
 
     run(work)
@@ -179,9 +90,9 @@ def test_a_key_that_comes_twice_in_the_same_moment_appends_once(fitting: Fitting
         answers = await asyncio.gather(*waiting)
         await journal.close()
         (kept,) = names_of(fitting.kept(tmp_path))
-        assert answers.count(None) == 1
-        assert answers.index(None) == int(kept)
-        assert {answer for answer in answers if answer is not None} == {kept.encode()}
+        assert answers.count(ALL_NEW) == 1
+        assert answers.index(ALL_NEW) == int(kept)
+        assert {answer.earlier for answer in answers if answer != ALL_NEW} == {kept.encode()}
 
     run(work)
 
@@ -191,7 +102,7 @@ def test_a_key_with_another_body_is_refused(fitting: Fitting, tmp_path: Path) ->
 
     async def work() -> None:
         journal = fitting.open(tmp_path)
-        assert await journal.append(entries("a"), once("k")) is None
+        assert await journal.append(entries("a"), once("k")) == ALL_NEW
         answers = await asyncio.gather(
             journal.append(entries("b")),
             journal.append(entries("c"), once("k", body=b"other")),
@@ -199,7 +110,7 @@ def test_a_key_with_another_body_is_refused(fitting: Fitting, tmp_path: Path) ->
             journal.append(entries("e"), once("l", body=b"two")),
             return_exceptions=True,
         )
-        assert [type(answer) for answer in answers] == [type(None), KeyReused, type(None), KeyReused]
+        assert [type(answer) for answer in answers] == [Kept, KeyReused, Kept, KeyReused]
         await journal.close()
 
     run(work)
@@ -219,7 +130,7 @@ def test_too_much_in_the_journal_is_refused_whole(fitting: Fitting, tmp_path: Pa
         assert names_of(fitting.kept(tmp_path)) == list("abcde")
         assert journal.trouble() is None
         fitting.empty(tmp_path)
-        assert await journal.append(entries("f"), once("k")) is None
+        assert await journal.append(entries("f"), once("k")) == ALL_NEW
         await journal.close()
 
     run(work)
@@ -233,11 +144,11 @@ def test_too_much_that_waits_is_refused_at_once(fitting: Fitting, tmp_path: Path
         journal = fitting.open(tmp_path, max_waiting_bytes=1_000)
         waiting = [journal.append(entries(f"{place}", size=600)) for place in range(20)]
         answers = await asyncio.gather(*waiting, return_exceptions=True)
-        kept = [place for place, answer in enumerate(answers) if answer is None]
+        kept = [place for place, answer in enumerate(answers) if answer == ALL_NEW]
         assert 1 <= len(kept) < 20
-        assert all(isinstance(answer, JournalFull) for answer in answers if answer is not None)
+        assert all(isinstance(answer, JournalFull) for answer in answers if answer != ALL_NEW)
         assert names_of(fitting.kept(tmp_path)) == [f"{place}" for place in kept]
-        assert await journal.append(entries("later", size=600)) is None
+        assert await journal.append(entries("later", size=600)) == ALL_NEW
         await journal.close()
 
     run(work)
@@ -268,7 +179,7 @@ def test_closing_finishes_what_was_appended(fitting: Fitting, tmp_path: Path) ->
         journal = fitting.open(tmp_path)
         waiting = [asyncio.ensure_future(journal.append(entries(f"{place}"))) for place in range(50)]
         await journal.close()
-        assert [task.result() for task in waiting] == [None] * 50
+        assert [task.result() for task in waiting] == [ALL_NEW] * 50
 
     run(work)
     assert len(fitting.kept(tmp_path)) == 50
@@ -282,8 +193,8 @@ def test_whoever_stops_waiting_harms_nobody(fitting: Fitting, tmp_path: Path) ->
         waiting = [asyncio.ensure_future(journal.append(entries(f"{place}a", f"{place}b"))) for place in range(40)]
         for gone in waiting[::2]:
             gone.cancel()
-        assert await asyncio.gather(*waiting[1::2]) == [None] * 20
-        assert await journal.append(entries("after")) is None
+        assert await asyncio.gather(*waiting[1::2]) == [ALL_NEW] * 20
+        assert await journal.append(entries("after")) == ALL_NEW
         await journal.close()
 
     run(work)

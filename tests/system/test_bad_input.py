@@ -259,7 +259,7 @@ def test_nothing_to_keep(server: Server, body: object) -> None:
 @pytest.mark.parametrize(("bad", "code"), REFUSED.values(), ids=REFUSED.keys())
 def test_a_bad_action_is_refused_alone(server: Server, bad: object, code: str) -> None:
     """A bad action is named with its place and code, and the good ones around it are stored."""
-    first, last = action(id=f"first {next(_counter)}"), action(type="view", id="last")
+    first, last = action(id=f"first {next(_counter)}"), action(type="view", id=f"last {next(_counter)}")
     body = [batch(), batch(first, bad, last, userId="around", sessionId="bad")]
     answer = check(server, body, 200, [key("around", "bad", first), key("around", "bad", last)])
     (reject,) = answer.pop("rejected")
@@ -398,16 +398,15 @@ def test_no_id_reaches_a_file_name_or_forges_a_log_line(server: Server) -> None:
         server.submit([batch(action(), userId=value, sessionId="names") for value in IDS.values()]).status_code == 200
     )
     names = {file.name for file in server.data.iterdir() if not file.name.startswith("footpath.")}
-    assert names <= {"holder.txt", "keeper.lock", "parts", "tmp"}
+    assert names <= {"holder.txt", "keeper.lock", "metrics", "parts", "tmp"}
     assert not server.events("forged")
 
 
 def test_parts_give_back_what_the_journal_gave(server: Server) -> None:
     """All that was stored, odd actions and odd ids among it, reads the same from parts as from the journal."""
-    for value in IDS.values():
-        assert server.submit(batch(*ACCEPTED.values(), userId="again", sessionId=value)).json()["accepted"] == len(
-            ACCEPTED
-        )
+    for place, value in enumerate(IDS.values()):
+        answer = server.submit(batch(*ACCEPTED.values(), userId=f"again {place}", sessionId=value)).json()
+        assert answer["accepted"] == len(ACCEPTED)
         assert server.submit(batch(action(), userId=value, sessionId="again")).json()["accepted"] == 1
     journal = server.retrieve(**EVERYTHING)
     lines = server.retrieve(accept="application/x-ndjson", **EVERYTHING)
