@@ -18,6 +18,7 @@ from footpath.find.duckdb import DuckdbFind
 from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.keys.ring import Ring
 from footpath.metrics.counts import Counts
+from footpath.store.forgetting import LocalForget
 from footpath.web.app import Fittings
 
 
@@ -44,7 +45,9 @@ def open_nowhere(settings: Settings, stack: AsyncExitStack, counts: Counts) -> F
     stack.callback(find.close)
     keys = Ring(settings.data, is_private=True)
     stack.callback(keys.close)
-    return Fittings(Nowhere(), find, dict, keys)
+    forget = LocalForget(settings.data)
+    stack.callback(forget.close)
+    return Fittings(Nowhere(), find, dict, keys, forget)
 
 
 @contextmanager

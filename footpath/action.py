@@ -123,13 +123,15 @@ class RejectRow(NamedTuple):
 class Checked(NamedTuple):
     """A request after the checks: `received` actions, of which `entries` hold the accepted ones.
 
-    `rejects` is what the sender is told of the others, `reject_rows` what is kept of them, in the same order.
+    `rejects` is what the sender is told of the others, `reject_rows` what is kept of them, in the same order. `sizes`
+    are the numbers of actions of the batches; those with an accepted one have an entry, in the same order.
     """
 
     received: int
     entries: list[Entry]
     rejects: list[Reject]
     reject_rows: Sequence[RejectRow] = ()
+    sizes: Sequence[int] = ()
 
     @property
     def accepted(self) -> int:

@@ -49,6 +49,9 @@ class Settings:
     idle_seconds: float = _setting(15.0, "how long a connection may be open with nothing asked")
     held_bytes: int = _setting(64 << 20, "bytes of bodies that are not whole yet before requests get 503")
     keep: str = _setting("", "how long after its time an action is kept: like 90d, 12h or 2w; empty is for ever")
+    forgotten_days: float = _setting(
+        30.0, "how long what comes for a forgotten user is refused: longer than clients retry"
+    )
     idempotency_hours: float = _setting(48.0, "how long an Idempotency-Key is remembered")
     id_hours: float = _setting(48.0, "how long the id of an action is remembered: 100 bytes of disk each")
     reject_bytes: int = _setting(
@@ -176,6 +179,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("flush_actions", "part_actions", "journal_actions", "waiting_bytes", "held_bytes"), _COUNT),
     **dict.fromkeys(("flush_seconds", "idempotency_hours", "id_hours", "read_seconds", "stalled_seconds"), _DURATION),
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds", "slow_read_seconds"), _DURATION),
+    "forgotten_days": (lambda value: 0 < value <= 36_500, "it must be more than 0 and at most 36,500"),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
     "keep": (_is_keep, "it must be a number with s, m, h, d or w, like 90d, of at most 31 years, or empty"),
     "reject_bytes": (lambda value: 0 <= value <= MAX_COUNT, f"it must be between 0 and {MAX_COUNT:,}"),

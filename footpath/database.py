@@ -17,6 +17,7 @@ SQLite comes with apsw: Debian 12's own 3.40.1 has the WAL-reset bug that 3.51.3
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -82,6 +83,7 @@ _STEPS = (
     """
 ALTER TABLE state ADD COLUMN keys_version INTEGER NOT NULL DEFAULT 0;       -- moves with every change of `keys`
 ALTER TABLE state ADD COLUMN forgotten_version INTEGER NOT NULL DEFAULT 0;  -- moves with every change of `forgotten`
+UPDATE idempotency SET key = key_digest(key), answer = x'';     -- from now on: both can name a user
 ALTER TABLE state ADD COLUMN keep INTEGER;      -- microseconds that an action is kept after its time; NULL: for ever
 CREATE TABLE keys (
     name TEXT PRIMARY KEY,
@@ -138,10 +140,11 @@ CREATE TABLE forgetting (       -- what was asked of the keeper, and its receipt
     before INTEGER,             -- only actions of before this time; NULL: all
     last_seq INTEGER NOT NULL,  -- what comes with a higher one stays
     asked_at INTEGER NOT NULL,
-    actions INTEGER NOT NULL DEFAULT 0,
-    parts INTEGER NOT NULL DEFAULT 0,
-    rejects INTEGER NOT NULL DEFAULT 0,
-    action_ids INTEGER NOT NULL DEFAULT 0,
+    actions INTEGER,            -- how many there were; NULL until they are counted
+    parts INTEGER,              -- how many held them
+    rejects INTEGER,
+    action_ids INTEGER,
+    trouble TEXT,               -- why it is not done yet, if something was in the way
     done_at INTEGER             -- when the bytes were gone
 );
 """,
@@ -201,6 +204,10 @@ def prepare(folder: Path) -> None:
 
 def _migrate(connection: apsw.Connection) -> None:
     """Bring a database of an older schema forward, whole or not at all."""
+    connection.create_scalar_function("key_digest", _digest_of_any, 1)
+    connection.execute("PRAGMA secure_delete = ON").fetchall()
+    if one(connection, "PRAGMA user_version") == (1,):
+        connection.execute("VACUUM")  # which did not overwrite what it deleted
     with write(connection):
         (version,) = one(connection, "PRAGMA user_version")
         for number in range(version, SCHEMA_VERSION):
@@ -236,10 +243,11 @@ def _open(folder: Path, flags: int) -> apsw.Connection:
 
 def _set_up(connection: apsw.Connection) -> None:
     """Make a connection durable; only once the database is known to be ours, for it writes the journal mode."""
-    connection.execute(
+    settings = connection.execute(
         f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};"
         "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON"
     )
+    settings.fetchall()  # apsw goes on to the next statement only when a row that one gave is taken
 
 
 def _refuse_unknown(connection: apsw.Connection, folder: Path) -> None:
@@ -278,6 +286,15 @@ def one(connection: apsw.Connection, sql: str, bindings: tuple[Any, ...] = ()) -
     if row is None:
         raise LookupError(f"no row from {sql}")
     return row
+
+
+def key_digest(key: str) -> bytes:
+    """What is kept of an Idempotency-Key: it may name a user, who can be forgotten while it is not."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _digest_of_any(*key: object) -> bytes:
+    return key_digest(str(key[0]))
 
 
 def set_keep(folder: Path, keep: int | None) -> None:

@@ -52,11 +52,12 @@ def read(body: bytes, content_encoding: str = "") -> Checked:
         return _read_loose(body)
     if batches.__class__ is Batch:
         batches = [batches]
-    received = sum([len(batch.actions) for batch in batches])
+    sizes = [len(batch.actions) for batch in batches]
+    received = sum(sizes)
     if received > MAX_ACTIONS:
         _refuse_too_many(received)
     entries = accept(batches)
-    return Checked(received, entries, []) if entries is not None else _read_loose(body)
+    return Checked(received, entries, [], sizes=sizes) if entries is not None else _read_loose(body)
 
 
 def _read_loose(body: bytes) -> Checked:

@@ -17,7 +17,8 @@
     │   ├── OverRate            over_rate
     │   ├── JournalFull         journal_full
     │   ├── JournalFailed       journal_failed
-    │   └── ReadFailed          read_failed
+    │   ├── ReadFailed          read_failed
+    │   └── ForgetFailed        forget_failed
     └── OperatorError           whoever runs footpath can mend it
         ├── BadSetting          bad_setting
         ├── FolderUnusable      folder_unusable
@@ -143,6 +144,12 @@ class ReadFailed(Unavailable):
     """What is stored could not be read just now."""
 
     code = "read_failed"
+
+
+class ForgetFailed(Unavailable):
+    """Not everything of a user is removed yet; it goes on, and asking again gives the receipt when it is done."""
+
+    code = "forget_failed"
 
 
 class OperatorError(FootpathError):

@@ -38,6 +38,7 @@ from footpath.keys.ring import Ring
 from footpath.metrics import board
 from footpath.metrics.board import Place
 from footpath.metrics.counts import Counts
+from footpath.store.forgetting import LocalForget
 from footpath.web.app import App, Fittings
 from footpath.web.protocol import Protocol
 
@@ -79,6 +80,8 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
     stack.callback(find.close)
     keys = Ring(settings.data, is_private=is_loopback(settings.host))
     stack.callback(keys.close)
+    forget = LocalForget(settings.data)
+    stack.callback(forget.close)
 
     def ready() -> dict[str, str]:
         wrong = {}
@@ -104,7 +107,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         with find.database() as connection:
             return measure(settings.data, connection)
 
-    return Fittings(journal, find, ready, keys, gauges, measured, place)
+    return Fittings(journal, find, ready, keys, forget, gauges, measured, place)
 
 
 @contextmanager

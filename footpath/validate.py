@@ -4,7 +4,7 @@
 codes of rejects, all of them: see `CODES`.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,8 @@ from footpath.action import (
     micros,
 )
 
+FORGOTTEN = "user_forgotten"
+_FORGOTTEN_MESSAGE = "the user was forgotten; what comes for them is refused until the time that the receipt told"
 CODES = {
     "not_an_action": "the action is not a JSON object that can be read",
     "unknown_type": "type is not CLICK, VIEW or NAVIGATE",
@@ -41,6 +43,7 @@ CODES = {
     "bad_id": f"id is not a string of 1 to {MAX_ID_LENGTH} characters",
     "too_deep": f"nested deeper than {MAX_DEPTH}",
     "action_too_large": f"over {MAX_ACTION_BYTES} bytes as JSON",
+    FORGOTTEN: "the user was forgotten a while ago, and what comes late for them is not taken in",
 }
 """Every code a reject can have, and what it means."""
 
@@ -160,9 +163,9 @@ def sort_out(batches: Iterable[LooseBatch], as_sent: Callable[[bytes], bytes] = 
     entries: list[Entry] = []
     rejects: list[Reject] = []
     rows: list[RejectRow] = []
-    received = 0
+    sizes = []
     for batch_index, batch in enumerate(batches):
-        received += len(batch.actions)
+        sizes.append(len(batch.actions))
         good = []
         for action_index, raw in enumerate(batch.actions):
             try:
@@ -176,7 +179,28 @@ def sort_out(batches: Iterable[LooseBatch], as_sent: Callable[[bytes], bytes] = 
         if accepted is None:
             raise AssertionError("an action that was judged good was then refused")
         entries += accepted
-    return Checked(received, entries, rejects, rows)
+    return Checked(sum(sizes), entries, rejects, rows, sizes)
+
+
+def refuse_forgotten(checked: Checked, refused: Collection[int]) -> Checked:
+    """What is left when the entries at some places are refused because their users were forgotten.
+
+    That is known only when they are to be stored; the places of their actions in the request are found again here.
+    """
+    if not refused:
+        return checked
+    rejects = list(checked.rejects)
+    bad = {(reject.batch, reject.action) for reject in rejects}
+    place = 0
+    for batch, size in enumerate(checked.sizes):
+        good = [action for action in range(size) if (batch, action) not in bad]
+        if good:
+            if place in refused:
+                rejects += [Reject(batch, action, FORGOTTEN, _FORGOTTEN_MESSAGE) for action in good]
+            place += 1
+    rejects.sort(key=lambda reject: (reject.batch, reject.action))
+    entries = [entry for place, entry in enumerate(checked.entries) if place not in refused]
+    return checked._replace(entries=entries, rejects=rejects)
 
 
 def judge(raw: bytes) -> Action:

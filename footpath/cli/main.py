@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from footpath.cli import backup, check, demo, export, find, importing, keys, serve, sql, terminal
+from footpath.cli import backup, check, demo, export, find, forget, importing, keys, serve, sql, terminal
 from footpath.errors import FootpathError
 
 
@@ -32,6 +32,7 @@ app.command()(serve.serve)
 app.command(name="import")(importing.import_)
 app.command()(find.find)
 app.command()(export.export)
+app.command()(forget.forget)
 app.command()(sql.sql)
 app.command()(check.check)
 app.command()(backup.backup)

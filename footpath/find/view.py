@@ -101,7 +101,9 @@ class View:
             try:
                 self._whole.check(parts)
             except PartDamaged as error:
-                raise ReadFailed(f"the stored actions could not be read: {error}") from error
+                raise ReadFailed(
+                    f"the stored actions could not be read: {error}; if a user was forgotten meanwhile, ask again"
+                ) from error
             selects.append(parquet.stored())
             bindings["files"] = [parquet.pattern(self._parts_folder / f"{part.id}.parquet") for part in parts]
         if self._hot_is_table:

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 
 import apsw
 import duckdb
@@ -23,10 +22,12 @@ from footpath.importing.chunk import Chunk
 from footpath.importing.target import Stored
 from footpath.journal.base import Kept, Once
 from footpath.journal.sqlite import SqliteJournal
+from footpath.keeper.alone import settle
 from footpath.keeper.flush import due
-from footpath.keeper.loop import GRACE_MARGIN, lock_path, settle
+from footpath.keeper.loop import GRACE_MARGIN, lock_path
 from footpath.store.local import LocalStore
-from footpath.web.submit import said
+from footpath.validate import refuse_forgotten
+from footpath.web.submit import recalled, remembered
 
 BACKLOG = 200_000  # actions in the journal: 20 MB
 BACKLOG_BYTES = 256 << 20  # of large actions: four flushes
@@ -47,8 +48,10 @@ class FolderTarget:
     def store(self, chunk: Chunk) -> Stored:
         """See `Target.store`."""
         checked = decode.read(chunk.body)
-        once = Once(chunk.key, hashlib.sha256(chunk.body).digest(), partial(said, checked))
+        once = Once(chunk.key, hashlib.sha256(chunk.body).digest(), remembered)
         kept = self._runner.run(self._append(checked, once))
+        found = kept if kept.earlier is None else recalled(kept.earlier)
+        checked = refuse_forgotten(checked, found.refused)
         if kept.earlier is not None:
             return Stored(0, checked.accepted, checked.rejects)
         accepted = checked.accepted - kept.duplicates

@@ -49,6 +49,7 @@ class Journal(Protocol):
       both come in one append, in the same moment, through two openings of the journal, or with a restart or crash
       between them; an action without an id is never a duplicate;
     - half failed: an append is kept whole or not at all;
+    - forgotten: of a user who has a tombstone at the moment of the commit neither entries nor rejects are kept;
     - too much: JournalFull, and nothing is kept;
     - failed: JournalFailed, also for appends that come before the journal has mended itself. What failed may still
       be found later, as with any write whose answer was lost: it was never said to be kept.

@@ -39,7 +39,7 @@ def replays(connection: apsw.Connection, onces: Sequence[tuple[int, Once]]) -> d
         if once.key in new:
             found[place] = None
             continue
-        row = next(iter(connection.execute(_EARLIER, (once.key,))), None)
+        row = next(iter(connection.execute(_EARLIER, (database.key_digest(once.key),))), None)
         if row is None:
             new.add(once.key)
         else:
@@ -49,11 +49,12 @@ def replays(connection: apsw.Connection, onces: Sequence[tuple[int, Once]]) -> d
 
 def remember(connection: apsw.Connection, once: Once, kept: Kept, now: int) -> Kept | KeyReused:
     """Note a key as used, with the answer to what was found; what became of the one that used it before, if any did."""
+    key = database.key_digest(once.key)
     connection.execute(
         "INSERT INTO idempotency VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (once.key, once.digest, once.answer(kept), now),
+        (key, once.digest, once.answer(kept), now),
     )
-    return kept if connection.changes() else _compare(once, *database.one(connection, _EARLIER, (once.key,)))
+    return kept if connection.changes() else _compare(once, *database.one(connection, _EARLIER, (key,)))
 
 
 def _compare(once: Once, digest: bytes, answer: bytes) -> Kept | KeyReused:

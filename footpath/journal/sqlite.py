@@ -31,6 +31,7 @@ from footpath.errors import FootpathError, JournalFailed, JournalFull
 from footpath.journal import known, rejected
 from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.journal.checkpoint import Checkpoints
+from footpath.journal.tombstones import Tombstones
 from footpath.validate import without
 
 COMPRESS_FROM = 1024  # bytes: zstd level 1 then saves more in SQLite's writes than it costs
@@ -94,6 +95,7 @@ class SqliteJournal:
         self._committing: asyncio.Future[list[_Outcome]] | None = None
         self._mending: asyncio.Task[None] | None = None
         self._trouble: str | None = None
+        self._tombstones = Tombstones()
 
     def append(
         self, entries: Sequence[Entry], once: Once | None = None, rejects: Sequence[RejectRow] = ()
@@ -215,6 +217,10 @@ class SqliteJournal:
             replays = known.replays(connection, onces)
             for place in replays:
                 rows[place] = []
+            self._tombstones.refresh(connection)
+            if self._tombstones.are_any:
+                for place in range(len(group)):
+                    self._leave_out_forgotten(rows, found, place, now)
             kept = list(chain.from_iterable(rows))
             if [entry for entry, _ in kept if entry.ids is not None]:
                 self._leave_out_duplicates(connection, rows, found, now)
@@ -235,11 +241,19 @@ class SqliteJournal:
             _insert(connection, values)
             refused = [item.rejects for place, item in enumerate(group) if item.rejects and place not in replays]
             if refused:
-                rejected.keep(connection, list(chain.from_iterable(refused)), now, self._max_reject_bytes)
+                reject_rows = self._tombstones.without(list(chain.from_iterable(refused)), now)
+                rejected.keep(connection, reject_rows, now, self._max_reject_bytes)
             outcomes: list[_Outcome] = [*found]
             for place, once in onces:
                 outcomes[place] = replays.get(place) or known.remember(connection, once, found[place], now)
         return outcomes
+
+    def _leave_out_forgotten(self, rows: list[_Rows], found: list[Kept], place: int, now: int) -> None:
+        """Take the entries of users with a tombstone out of the rows of an append, and say which they were."""
+        refused = self._tombstones.refused([entry for entry, _ in rows[place]], now)
+        if refused:
+            found[place] = found[place]._replace(refused=refused)
+            rows[place] = [row for at, row in enumerate(rows[place]) if at not in refused]
 
     def _leave_out_duplicates(
         self, connection: apsw.Connection, rows: list[_Rows], found: list[Kept], now: int

@@ -1,4 +1,4 @@
-"""The keeper's process: one thread flushes, one merges and expires, until its standard input ends.
+"""The keeper's process: one thread flushes and forgets, one merges and expires, until its standard input ends.
 
 Standard input is a pipe from the server: it ends when the server stops, however it stops, also by kill -9. A lock file
 makes sure that there is one keeper a folder: a new one waits until the one before has gone.
@@ -31,9 +31,10 @@ from footpath.errors import FootpathError, PartDamaged
 from footpath.keeper import expire
 from footpath.keeper import merge as merging
 from footpath.keeper.flush import due, flush
+from footpath.keeper.forget import Forgetter
 from footpath.keeper.telling import telling
 from footpath.metrics.counts import KeeperCounts
-from footpath.store import parquet
+from footpath.store import forgetting, parquet
 from footpath.store.base import Part
 from footpath.store.local import LocalStore
 
@@ -41,6 +42,7 @@ FLUSH_PARTS = 4  # a flush takes as many actions as this many parts: it lives sh
 NICENESS = 10  # where they share a core, answers go first: the journal can hold what waits for a flush, a client cannot
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0  # after a failure, such as a full disk
+FORGET_RETRY_SECONDS = 10.0  # flushes go on meanwhile
 QUIET_ROWS_A_SECOND = 100_000  # what quiet merges and expiring may each cost: a twelfth of a core at 1.2 M rows/s
 QUIET_BUDGET = 50_000_000.0  # rows: the most that is saved up for one such merge
 GRACE_MARGIN = 60.0  # seconds that a replaced part outlives the longest read
@@ -50,12 +52,14 @@ _log = structlog.get_logger()
 
 @dataclass
 class Keeper:
-    """Flushes, merges and expires in one data folder until `stop` is set."""
+    """Flushes, merges, expires and forgets in one data folder until `stop` is set."""
 
     settings: Settings
     stop: threading.Event
     merges: list[merging.Merge] = field(default_factory=list)
     counts: KeeperCounts = field(default_factory=KeeperCounts)
+    _gate: threading.Lock = field(default_factory=threading.Lock)  # whoever holds it is next to get the turn
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # of a step of merging, or of forgetting
 
     def run(self) -> None:
         """Sweep, then work until told to stop."""
@@ -91,8 +95,16 @@ class Keeper:
             closing(LocalStore(settings.data)) as store,
             parquet.engine(settings.data, memory=settings.keeper_memory) as engine,
         ):
-            next_tidy = 0.0
+            forgetter = Forgetter(
+                connection, engine, store, flush_actions=settings.part_actions * FLUSH_PARTS, merges=self.merges
+            )
+            next_tidy = next_try = 0.0
             while not self.stop.is_set():
+                order = forgetting.next_order(connection)
+                if order is not None and time.monotonic() >= next_try:
+                    if not self._forget(connection, forgetter, order):
+                        next_try = time.monotonic() + FORGET_RETRY_SECONDS
+                    continue
                 waiting = due(connection)
                 if waiting.actions >= settings.flush_actions or waiting.age >= settings.flush_seconds:
                     started = time.monotonic()
@@ -104,9 +116,26 @@ class Keeper:
                     store.trim()
                     store.forget_keys(settings.idempotency_hours)
                     store.forget_ids(settings.id_hours)
+                    forgetting.tidy(connection)
                     store.purge(settings.read_seconds + GRACE_MARGIN)
                     next_tidy = time.monotonic() + 30
                 self.stop.wait(POLL_SECONDS)
+
+    def _forget(self, connection: apsw.Connection, forgetter: Forgetter, order: forgetting.Order) -> bool:
+        """Do an order while merges wait; whether it could be done."""
+        started = time.monotonic()
+        with self._gate, self._turn:
+            try:
+                forgetter.work(order)
+            except (apsw.Error, duckdb.Error, OSError, PartDamaged, RuntimeError) as error:
+                trouble = type(error).__name__
+                if not isinstance(error, duckdb.Error):  # whose messages may hold what is stored
+                    trouble += f": {error}"
+                _log.error("a user could not be forgotten yet; trying again", order=order.number, error=trouble)
+                forgetting.fail(connection, order, trouble)
+                return False
+        _log.info("forgot a user", order=order.number, seconds=round(time.monotonic() - started, 3))
+        return True
 
     def merge_loop(self) -> None:
         """Merge what must be merged at once, and what may be when there is budget; remove what has expired."""
@@ -120,12 +149,12 @@ class Keeper:
                     with contextlib.suppress(PartDamaged):  # it was logged, is known from now on, and left as it is
                         self._merge_and_expire(engine, store)
             finally:
-                for merge in self.merges:
-                    merge.abandon()
-                self.merges.clear()
+                with self._turn:
+                    for merge in self.merges:
+                        merge.abandon()
+                    self.merges.clear()
 
     def _merge_and_expire(self, engine: duckdb.DuckDBPyConnection, store: LocalStore) -> None:
-        merges, part_actions = self.merges, self.settings.part_actions
         budget = expiry_budget = 0.0
         looked = time.monotonic()
         while not self.stop.is_set():
@@ -134,28 +163,38 @@ class Keeper:
             looked = now
             budget = min(QUIET_BUDGET, budget + earned)
             expiry_budget = min(QUIET_ROWS_A_SECOND, expiry_budget + earned)
-            busy = {part.run for merge in merges for part in merge.old}
-            idle = [part for part in store.live() if part.run not in busy]
-            expired = self._expire(engine, store, idle, expiry_budget)
+            with self._gate:
+                """Which is taken while a user is to be forgotten."""
+            with self._turn:
+                busy = {part.run for merge in self.merges for part in merge.old}
+                idle = [part for part in store.live() if part.run not in busy]
+                expired = self._expire(engine, store, idle, expiry_budget)
+                rows = None if expired else self._merge(engine, store, idle, budget)
             if expired:
                 expiry_budget -= expired
-                continue
-            free = [run for run in merging.runs_of(idle) if not any(map(store.whole.is_known_damaged, run))]
-            chosen = merging.plan(free, part_actions)
-            if not chosen and not merges:
-                chosen = merging.plan_quiet(free, budget)
-            if chosen:
-                merges.append(merging.merge(engine, store, chosen, part_actions))
-            elif not merges:
+            elif rows is None:
                 self.stop.wait(POLL_SECONDS * 4)
-                continue
-            rows = next(merges[-1], None)  # the last to begin is the smallest
-            if rows is None:
-                merges.pop()
-            else:
+            elif rows:
                 self.counts.merged += rows
                 self.counts.merge_seconds.observe(time.monotonic() - now)
                 budget = max(0.0, budget - rows)
+
+    def _merge(
+        self, engine: duckdb.DuckDBPyConnection, store: LocalStore, idle: list[Part], budget: float
+    ) -> int | None:
+        """Begin a merge if one is due, and go a step on with the last: its rows, 0 at its end; None without one."""
+        free = [run for run in merging.runs_of(idle) if not any(map(store.whole.is_known_damaged, run))]
+        chosen = merging.plan(free, self.settings.part_actions)
+        if not chosen and not self.merges:
+            chosen = merging.plan_quiet(free, budget)
+        if chosen:
+            self.merges.append(merging.merge(engine, store, chosen, self.settings.part_actions))
+        elif not self.merges:
+            return None
+        rows = next(self.merges[-1], None)  # the last to begin is the smallest
+        if rows is None:
+            self.merges.pop()
+        return rows or 0
 
     def _expire(self, engine: duckdb.DuckDBPyConnection, store: LocalStore, parts: list[Part], budget: float) -> int:
         """Drop the parts that have expired, else rewrite one that has in part, if there is budget; rows it looked at.
@@ -179,20 +218,6 @@ class Keeper:
             _log.info("expired", parts=0, actions=due[0].rows - left)
             return due[0].rows
         return 0
-
-
-def settle(settings: Settings) -> None:
-    """Flush everything and merge what must be merged, here and now: for commands that work without a server."""
-    with (
-        closing(database.connect(settings.data)) as connection,
-        closing(LocalStore(settings.data)) as store,
-        parquet.engine(settings.data, memory=settings.keeper_memory) as engine,
-    ):
-        while flush(connection, engine, store, settings.part_actions * FLUSH_PARTS):
-            pass
-        while chosen := merging.plan(merging.runs_of(store.live()), settings.part_actions):
-            for _ in merging.merge(engine, store, chosen, settings.part_actions):
-                pass
 
 
 def main() -> None:

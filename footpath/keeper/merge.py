@@ -11,7 +11,7 @@ steps    A `Merge` pauses after each part, so that a smaller merge that falls du
          first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import duckdb
@@ -78,7 +78,7 @@ class Merge:
     """Merges some runs into one: an iterator of the rows of each part as it is written.
 
     It counts once the iterator has ended. Until then `old` are the parts that it reads, and `new` those that it wrote,
-    which are in no catalog; whoever replaces one of either in between puts the other in its place.
+    which are in no catalog; whoever writes one of either anew in between says so with `put`.
     """
 
     def __init__(
@@ -117,6 +117,17 @@ class Merge:
         self._is_over = True
         raise StopIteration
 
+    def put(self, instead: Mapping[str, Part | None]) -> list[Part]:
+        """Go on with other parts, or none, in the place of those with some ids, from which rows were removed.
+
+        Returns:
+            Those of `new` that were put aside: no part of anything any more.
+        """
+        gone = [part for part in self.new if part.id in instead]
+        self.old = _put(self.old, instead)
+        self.new = _put(self.new, instead)
+        return gone
+
     def abandon(self) -> None:
         """Give up: remove what was written. Without effect once the merge has ended."""
         if not self._is_over:
@@ -147,6 +158,11 @@ class Merge:
             bindings["high"] = high
         select = f"{parquet.stored()} WHERE {' AND '.join(conditions)}"
         return parquet.write_part(self._engine, self._store.parts_folder, self._number, select, bindings)
+
+
+def _put(parts: Sequence[Part], instead: Mapping[str, Part | None]) -> list[Part]:
+    swapped = [instead.get(part.id, part) for part in parts]
+    return [part for part in swapped if part is not None]
 
 
 def windows(starts: Sequence[tuple[str, int]], part_actions: int) -> Iterator[tuple[str | None, str | None]]:

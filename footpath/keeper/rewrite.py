@@ -21,7 +21,12 @@ class Rows(NamedTuple):
 
 
 def count(engine: duckdb.DuckDBPyConnection, store: LocalStore, part: Part, rows: Rows) -> int:
-    """How many of these rows a part holds. Row groups whose ranges say that they hold none are not read."""
+    """How many of these rows a part holds. Row groups whose ranges say that they hold none are not read.
+
+    Raises:
+        PartDamaged: the part is not what was written.
+    """
+    store.whole.check([part])
     found = engine.execute(
         f"SELECT count(*) FROM read_parquet($files) WHERE {rows.condition}",
         {"files": [parquet.pattern(store.path(part))], **rows.values},
@@ -36,7 +41,6 @@ def without(engine: duckdb.DuckDBPyConnection, store: LocalStore, part: Part, go
         PartDamaged: the part is not what was written; nothing was written.
         RuntimeError: what was left out and what is left do not add up; nothing was written.
     """
-    store.whole.check([part])
     number = count(engine, store, part, gone)
     new = parquet.write_part(
         engine,

@@ -37,7 +37,7 @@ class Store(Protocol):
 
     The hard cases:
 
-    - half failed: `add` and `replace` happen whole or not at all, also across a crash;
+    - half failed: `add`, `replace` and `drop` happen whole or not at all, also across a crash;
     - twice: a part that was added, or a run that was replaced, cannot be so again: ValueError, and nothing changes;
     - empty: adding no parts moves `flushed` alone.
     """
@@ -52,4 +52,11 @@ class Store(Protocol):
 
     def replace(self, old: Sequence[Part], new: Sequence[Part]) -> None:
         """Put the parts of a merge in the place of those that it read."""
+        ...
+
+    def drop(self, live: Sequence[Part], replaced: Sequence[Part], new: Sequence[Part]) -> None:
+        """Take live parts, and some that were replaced and still have their grace, out at once, and put others in.
+
+        Unlike after `replace`, reads that began before may then fail.
+        """
         ...

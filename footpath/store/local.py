@@ -6,7 +6,7 @@ writing a part and committing it.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,9 +151,46 @@ class LocalStore:
                 self._connection.executemany("DELETE FROM parts WHERE id = ?", [(part_id,) for part_id in ids])
         return len(ids)
 
-    def sweep(self) -> list[str]:
-        """Remove the files that no catalog row names; their names. Only while nobody else writes parts."""
-        known = {row[0] for row in self._connection.execute("SELECT id FROM parts")}
+    def of_user(self, user_id: str) -> tuple[list[Part], list[Part]]:
+        """The parts that may hold actions of a user: the live ones, and those that were replaced and are still there.
+
+        A replaced part is among them only if its range of users says so, whether it holds the user or not.
+        """
+        found: list[list[Part]] = [
+            [
+                Part(*row)
+                for row in self._connection.execute(
+                    f"SELECT {_FIELDS} FROM parts WHERE user_min <= ?1 AND user_max >= ?1 AND removed_at IS {state}",
+                    (user_id,),
+                )
+            ]
+            for state in ("NULL", "NOT NULL")
+        ]
+        return found[0], found[1]
+
+    def drop(self, live: Sequence[Part], replaced: Sequence[Part], new: Sequence[Part]) -> None:
+        """Take live and replaced parts out of the catalog, with no grace period, and put others in their place.
+
+        Their files are then nobody's: whoever calls removes them, else the next sweep does.
+
+        Raises:
+            ValueError: a part is not as it was said to be; nothing changes.
+        """
+        with database.write(self._connection):
+            for parts, state in ((live, "NULL"), (replaced, "NOT NULL")):
+                for part in parts:
+                    self._connection.execute(f"DELETE FROM parts WHERE id = ? AND removed_at IS {state}", (part.id,))
+                    if self._connection.changes() != 1:
+                        raise ValueError(f"part {part.id} is {'not live' if state == 'NULL' else 'live or gone'}")
+            self._insert(new)
+
+    def sweep(self, kept: Collection[str] = ()) -> list[str]:
+        """Remove the files that no catalog row names, but for the parts with the ids `kept`; their names.
+
+        Only while nobody else writes parts.
+        """
+        known = set(kept)
+        known |= {row[0] for row in self._connection.execute("SELECT id FROM parts")}
         swept = []
         for file in sorted(self.parts_folder.iterdir()):
             if file.is_file() and not (file.suffix == ".parquet" and file.stem in known):

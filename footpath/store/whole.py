@@ -19,6 +19,8 @@ from footpath.store.base import Part
 
 MAX_REMEMBERED = 200_000  # parts, 40 MB; a server over so many has replaced most of them
 
+MISSING = "is missing"
+
 _log = structlog.get_logger()
 
 
@@ -63,7 +65,9 @@ class Whole:
             if len(self._looks) >= MAX_REMEMBERED:
                 self._looks.clear()
             self._looks[part.id] = look
-            if look.wrong is not None:
+            if look.wrong == MISSING:  # to a read that began before a user was forgotten; else `check` names it
+                _log.warning("a part is not there any more", file=f"parts/{part.id}.parquet")
+            elif look.wrong is not None:
                 _log.error("a part is damaged", file=f"parts/{part.id}.parquet", what=look.wrong)
         return look.wrong
 
@@ -89,7 +93,7 @@ def wrong_with(path: Path, part: Part) -> str | None:
             if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
                 return "is not what was written: its sha256 differs from the catalog's"
     except FileNotFoundError:
-        return "is missing"
+        return MISSING
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     return None

@@ -24,6 +24,7 @@ from footpath.journal.base import Journal
 from footpath.keys.ring import Ring
 from footpath.metrics.board import Place
 from footpath.metrics.counts import Counts
+from footpath.store.forgetting import LocalForget
 from footpath.web import docs, metrics, responses
 from footpath.web.auth import Gate, Guard
 from footpath.web.intake import Intake, Limits
@@ -32,6 +33,7 @@ from footpath.web.protocol import SUBMIT_PATH
 from footpath.web.report import Report
 from footpath.web.retrieve import Retrieve
 from footpath.web.submit import Submit
+from footpath.web.users import PATH, Users
 
 
 class Fittings(NamedTuple):
@@ -46,6 +48,7 @@ class Fittings(NamedTuple):
     find: Find
     ready: Callable[[], dict[str, str]]
     keys: Ring
+    forget: LocalForget
     gauges: Callable[[], Mapping[str, float]] = dict
     measure: Callable[[], Mapping[str, float]] = dict
     place: Place | None = None
@@ -79,11 +82,13 @@ class App:
             waiting_reads=settings.waiting_reads,
             stalled_seconds=settings.stalled_seconds,
         )
+        users = Users(lambda: self.fittings.forget, refuse_days=settings.forgotten_days)
         self._router = Starlette(
             lifespan=self._lifespan,
             routes=[
                 Route(RETRIEVE_PATH, retrieve.answer),
                 Route("/metrics", self._metrics),
+                Route(f"{PATH}{{userId:path}}", users.delete, methods=["DELETE"]),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/openapi.json", docs.openapi),

@@ -91,6 +91,18 @@ RETRIEVE_CURL = (
   '{ORIGIN}/api/retrievelogs?fromTime=2018-01-01&toTime=2018-12-31'""",
     ),
 )
+FORGET_CURL = (
+    ("Forget a user", f"curl -X DELETE '{ORIGIN}/api/users/ABC123XYZ'"),
+    ("Only what they did before 2026", f"curl -X DELETE '{ORIGIN}/api/users/ABC123XYZ?before=2026-01-01'"),
+)
+FORGOTTEN = {
+    "userId": "ABC123XYZ",
+    "actions": 3,
+    "partsRewritten": 1,
+    "rejects": 0,
+    "actionIds": 0,
+    "until": "2026-12-23T08:15:30Z",
+}
 
 MESSAGES = {
     "not_json": "the body is not JSON: invalid character (byte 0)",
@@ -106,6 +118,8 @@ MESSAGES = {
     "not_acceptable": "none of 'image/png' can be given; ask for one of application/json, application/x-ndjson,"
     " text/csv; charset=utf-8, application/vnd.apache.arrow.stream, application/vnd.apache.parquet",
     "read_failed": "the read took longer than 900 s; ask for less, or page with limit",
+    "forget_failed": "not everything could be removed yet: FullError: database or disk is full; it is tried again until"
+    " it is done",
     "unauthorized": "no key came with the request; send Authorization: Bearer KEY",
     "forbidden": "the key 'shop' is for writing; reading needs one of role read or admin",
     "over_rate": "the key 'shop' may send 100 actions a second; send again in 3 s",

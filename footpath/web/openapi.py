@@ -37,6 +37,12 @@ RETRIEVE_ERRORS = (
     errors.Busy,
     errors.ReadFailed,
 )
+FORGET_ERRORS = (
+    errors.BadQuery,
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.ForgetFailed,
+)
 
 
 def document() -> Json:
@@ -69,6 +75,7 @@ def _paths() -> Json:
     paths: Json = {
         "/api/submitlogs": {"post": _submit()},
         "/api/retrievelogs": {"get": _retrieve()},
+        "/api/users/{userId}": {"delete": _forget()},
         "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},
         "/readyz": {"get": _ready()},
         "/metrics": {"get": _metrics()},
@@ -161,6 +168,28 @@ def _retrieve() -> Json:
             **not_allowed("GET, HEAD"),
         },
         "x-codeSamples": [{"lang": "curl", "label": name, "source": source} for name, source in examples.RETRIEVE_CURL],
+    }
+
+
+def _forget() -> Json:
+    return {
+        "operationId": "forgetUser",
+        "summary": "Remove everything of one user.",
+        "description": "The actions, in whatever file they are, refused ones that were kept, and the ids of actions."
+        " The answer is a receipt; it comes when no file of the data folder holds them any more, after a second or two."
+        " What comes for the user later, such as a late retry, is refused with the code `user_forgotten` until the"
+        " time in `until`. Asking again is fine: there is then nothing to count. If the user wants what is kept, ask"
+        " for it with `userId` first. Backups are not touched.",
+        "parameters": [schemas.USER, *schemas.FORGET_PARAMETERS],
+        "responses": {
+            "200": {
+                "description": "It is gone.",
+                "content": {"application/json": {"schema": ref("Forgotten"), "example": examples.FORGOTTEN}},
+            },
+            **failures(FORGET_ERRORS),
+            **not_allowed("DELETE"),
+        },
+        "x-codeSamples": [{"lang": "curl", "label": name, "source": source} for name, source in examples.FORGET_CURL],
     }
 
 

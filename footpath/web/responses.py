@@ -22,6 +22,7 @@ STATUS: dict[type[errors.FootpathError], int] = {
     errors.JournalFull: 503,
     errors.JournalFailed: 503,
     errors.ReadFailed: 503,
+    errors.ForgetFailed: 503,
 }
 """The HTTP status of every error that a request can meet."""
 

@@ -11,6 +11,7 @@ from msgspec import json
 from footpath import action, errors, validate
 from footpath.keys.key import Role
 from footpath.query import MAX_LIMIT
+from footpath.store.forgetting import Forgotten
 from footpath.web import examples, responses
 from footpath.web.submit import Submitted
 
@@ -55,6 +56,12 @@ _FIELDS: dict[tuple[str, str], Json] = {
     ("Submitted", "accepted"): {"description": "How many actions are durable now.", "minimum": 0},
     ("Submitted", "duplicates"): {"description": "How many were there before.", "minimum": 0},
     ("Submitted", "rejected"): {"description": "The actions that were skipped; the others are kept."},
+    ("Forgotten", "userId"): {"description": "Whom."},
+    ("Forgotten", "actions"): {"description": "How many of their actions there were.", "minimum": 0},
+    ("Forgotten", "partsRewritten"): {"description": "How many files held them.", "minimum": 0},
+    ("Forgotten", "rejects"): {"description": "How many of their refused actions were kept.", "minimum": 0},
+    ("Forgotten", "actionIds"): {"description": "How many ids of their actions were remembered.", "minimum": 0},
+    ("Forgotten", "until"): {"description": "Until when what comes for them is refused; null if it is not."},
     ("Failure", "code"): {"description": "For programs; it does not change."},
     ("Failure", "message"): {"description": "For people: what is wrong, and the next step."},
     ("Line", "seq"): {
@@ -73,7 +80,7 @@ def ref(name: str, kind: str = "schemas") -> Json:
 
 def schemas() -> Json:
     """All schemas, by name."""
-    types = (action.Batch, action.Action, action.Reject, Submitted, responses.Failure)
+    types = (action.Batch, action.Action, action.Reject, Submitted, Forgotten, responses.Failure)
     _, made = json.schema_components(types, ref_template="#/components/schemas/{name}")
     found = made["Action"]["properties"]
     made["Line"] = {
@@ -149,6 +156,28 @@ SECURITY: Json = {
     },
 }
 """The ways to send a key."""
+USER: Json = {
+    "name": "userId",
+    "in": "path",
+    "required": True,
+    "description": "Whom; exactly this text, percent-encoded.",
+    "schema": _ID,
+    "example": "ABC123XYZ",
+}
+FORGET_PARAMETERS = [
+    _parameter(
+        "before",
+        "Only actions with a time before this one, and rejects received before it; nothing is refused afterwards.",
+        {"type": "string"},
+        "2026-01-01",
+    ),
+    _parameter(
+        "allowReturn",
+        "Whether what comes for them from now on is taken in. Not together with `before`.",
+        {"enum": ["true", "false"], "default": "false"},
+        "true",
+    ),
+]
 HEADERS: Json = {
     "Idempotent-Replayed": {
         "description": "Only there when this is the answer to an earlier request with the same Idempotency-Key.",

@@ -8,18 +8,19 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 from msgspec import Struct
+from msgspec.json import decode as decode_json
 from msgspec.json import encode
 
 from footpath import decode
 from footpath.action import MAX_BODY, Checked, Reject
 from footpath.errors import BadKey, FootpathError
-from footpath.journal.base import Journal, Kept, Once
+from footpath.journal.base import ALL_NEW, Journal, Kept, Once
 from footpath.keys.grant import Grant
 from footpath.metrics.counts import SUBMIT, Counts
+from footpath.validate import refuse_forgotten
 from footpath.web.responses import INTERNAL, JSON, PLAIN, Headers, describe
 
 MAX_KEY = 255  # characters of an Idempotency-Key: what Stripe takes, whose clients set the custom
@@ -57,7 +58,7 @@ class Submit:
             key = _key(headers[_KEY]) if _KEY in headers else None
             checked = decode.read(body, headers.get(b"content-encoding", b"").decode("latin-1"))
             grant.charge(max(1, checked.received))
-            once = None if key is None else Once(key, hashlib.sha256(body).digest(), partial(said, checked))
+            once = None if key is None else Once(key, hashlib.sha256(body).digest(), remembered)
             kept = self._journal().append(checked.entries, once, checked.reject_rows)
         except FootpathError as error:
             self.refuse(error, answer)
@@ -84,11 +85,13 @@ class Submit:
         error = done.exception()
         if error is None:
             kept = done.result()
+            found = kept if kept.earlier is None else recalled(kept.earlier)
+            checked = refuse_forgotten(checked, found.refused)
             if kept.earlier is None:
-                answer(200, PLAIN, said(checked, kept))
-                duplicates = kept.duplicates
+                answer(200, PLAIN, said(checked, found))
+                duplicates = found.duplicates
             else:
-                answer(200, [JSON, REPLAYED], kept.earlier)
+                answer(200, [JSON, REPLAYED], said(checked, found))
                 duplicates = checked.accepted
             accepted = checked.accepted - duplicates
             seconds = time.perf_counter() - began
@@ -98,6 +101,22 @@ class Submit:
         else:
             _log.error("a request met a fault", exc_info=error)
             self._fail(answer)
+
+
+def remembered(kept: Kept) -> bytes:
+    """What is kept of an answer with its key: what the checks do not give again for the same body.
+
+    A whole answer may quote what a user sent, who can be forgotten while the key is not.
+    """
+    return b"" if kept == ALL_NEW else encode((kept.duplicates, sorted(kept.refused)))
+
+
+def recalled(earlier: bytes) -> Kept:
+    """What `remembered` was given."""
+    if not earlier:
+        return ALL_NEW
+    duplicates, refused = decode_json(earlier, type=tuple[int, list[int]])
+    return Kept(None, duplicates, frozenset(refused))
 
 
 def said(checked: Checked, kept: Kept) -> bytes:

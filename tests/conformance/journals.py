@@ -13,6 +13,7 @@ from footpath.decode import read
 from footpath.journal import hot
 from footpath.journal.base import Journal, Once
 from footpath.journal.sqlite import SqliteJournal
+from footpath.store import forgetting
 from footpath.store.local import LocalStore
 
 PLENTY = 10**9
@@ -50,6 +51,10 @@ class Fitting(Protocol):
 
     def empty(self, folder: Path) -> None:
         """Do what a flush does to the journal: what it holds is in parts now."""
+        ...
+
+    def bury(self, folder: Path, user: str, days: float | None) -> None:
+        """Give a user a tombstone for so many days; None takes it away."""
         ...
 
 
@@ -91,6 +96,11 @@ class Sqlite:
             _, last = hot.oldest(connection, PLENTY)
             store.add([], last)
             store.trim()
+
+    def bury(self, folder: Path, user: str, days: float | None) -> None:
+        """See `Fitting.bury`."""
+        with closing(database.connect(folder)) as connection:
+            forgetting.ask(connection, user, before=None, refuse_days=days)
 
 
 FITTINGS = {"sqlite": Sqlite()}

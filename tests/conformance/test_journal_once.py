@@ -220,3 +220,33 @@ def test_rejects_of_a_refused_append_are_not_kept(fitting: Fitting, tmp_path: Pa
 
     run(work)
     assert fitting.rejects(tmp_path) == []
+
+
+def test_what_a_forgotten_user_sends_is_refused(fitting: Fitting, tmp_path: Path) -> None:
+    """While a user has a tombstone neither entries, ids nor rejects of theirs are kept, by any journal, also by key."""
+
+    async def work() -> None:
+        journals = [fitting.open(tmp_path), fitting.open(tmp_path)]
+        both = entries("u", user="gone") + entries("v", user="stays")
+        for journal in journals:
+            assert await journal.append(both) == ALL_NEW
+        fitting.bury(tmp_path, "gone", 1)
+        refused = Kept(refused=frozenset({0}))
+        for place, journal in enumerate(journals):
+            key = Once(f"{place}", b"body".ljust(32), lambda kept: b"%d" % len(kept.refused))
+            assert await journal.append(both, key) == refused
+            assert await journal.append(both, key) == Kept(b"1")
+            late = identified("id", user="gone", bad=1)
+            assert await journal.append(late.entries, None, late.reject_rows) == refused
+            assert await journal.append(entries("x", user="Gone"), None, rejects(1)) == ALL_NEW
+        fitting.bury(tmp_path, "gone", None)
+        assert await journals[0].append(known("id", user="gone")) == ALL_NEW
+        fitting.bury(tmp_path, "gone", 1e-9)
+        await asyncio.sleep(0.001)
+        assert await journals[1].append(entries("over", user="gone")) == ALL_NEW
+        for journal in journals:
+            await journal.close()
+
+    run(work)
+    assert names_of(fitting.kept(tmp_path)) == [*"uvuvvxvx", "id", "over"]
+    assert [row.user_id for row in fitting.rejects(tmp_path)] == ["u", "u"]

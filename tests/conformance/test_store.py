@@ -173,6 +173,34 @@ def test_a_run_cannot_be_replaced_twice(fitting: Fitting, tmp_path: Path) -> Non
     assert list(store.live()) == [second, merged]
 
 
+def test_dropping_leaves_nothing_of_a_part(fitting: Fitting, tmp_path: Path) -> None:
+    """Dropped parts, live or replaced, are not in the catalog any more, and what was put in their place is live."""
+    store = fitting.open(tmp_path)
+    first, second, other = (fitting.write(run, "a", "b") for run in (1, 2, 3))
+    store.add([first, second, other], 6)
+    store.replace([first], [merged := fitting.write(4, "a", "b")])
+    store.drop([second, merged], [first], [left := fitting.write(4, "b")])
+    assert list(store.live()) == [other, left] == list(fitting.open(tmp_path).live())
+    assert fitting.flushed() == 6
+    store.add([first], 7)  # which would be refused if the catalog knew it
+    assert first in store.live()
+
+
+def test_only_what_is_as_said_can_be_dropped(fitting: Fitting, tmp_path: Path) -> None:
+    """Dropping as live what is replaced, or the other way round, or what is gone, is ValueError and changes nothing."""
+    store = fitting.open(tmp_path)
+    live, old, never = (fitting.write(run, "a") for run in (1, 2, 3))
+    store.add([live, old], 2)
+    store.replace([old], [merged := fitting.write(4, "a")])
+    new = fitting.write(5, "a")
+    for lives, replaced in (([old], []), ([], [live]), ([live, never], []), ([live], [never]), ([live, live], [])):
+        with pytest.raises(ValueError, match="part"):
+            store.drop(lives, replaced, [new])
+        assert list(store.live()) == [live, merged]
+    store.drop([live], [old], [])
+    assert list(store.live()) == [merged]
+
+
 def test_a_full_disk_changes_nothing(fitting: Fitting, small_disk: Any) -> None:
     """On a full disk add and replace raise and nothing changes; with space again the same calls succeed."""
     folder = small_disk.path / "data"

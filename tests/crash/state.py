@@ -12,6 +12,7 @@ from footpath import database
 from footpath.find.base import Shape
 from footpath.find.duckdb import DuckdbFind
 from footpath.query import Query
+from footpath.store import forgetting, parquet
 from footpath.store.local import LocalStore
 from tests.crash import steps
 
@@ -106,3 +107,49 @@ def check_after_expiry(
     check_files(folder)
     database.set_keep(folder, None)
     assert found(folder) == Counter(kept), point
+
+
+def template_of_forgetting(folder: Path, engine: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
+    """A folder as it is before a user is forgotten; the names in it that stay, and those that go."""
+    gone = [f"{steps.FORGOTTEN} {number}" for number in range(12)]
+    kept = [f"kept {number}" for number in range(12)]
+    database.prepare(folder)
+    for place in (0, 3):
+        steps.append(folder, [gone[place : place + 3] + kept[place : place + 3]], said_to_nobody)
+        steps.flush_some(folder, engine)
+    steps.merge_all(folder, engine)  # so there are replaced parts that hold the user
+    steps.append(folder, [gone[6:9] + kept[6:9]], said_to_nobody)
+    steps.flush_some(folder, engine)
+    steps.append(folder, [gone[9:] + kept[9:]], said_to_nobody)
+    return kept, gone
+
+
+def check_after_forgetting(
+    folder: Path, kept: list[str], gone: list[str], said: list[str], engine: duckdb.DuckDBPyConnection, point: object
+) -> None:
+    """That a folder holds what stays, once, and what goes at most once; and if that was ordered, no byte of it."""
+    database.prepare(folder)
+    assert Counter(kept) <= found(folder) <= Counter(kept + gone), point
+    check_files(folder)
+    with closing(database.connect(folder)) as connection:
+        orders = list(connection.execute("SELECT id FROM forgetting"))
+    assert orders or not said, point
+    steps.forget_all(folder, engine)
+    assert found(folder) == Counter(kept if orders else kept + gone), point
+    check_files(folder)
+    if orders:
+        assert holding(folder, steps.FORGOTTEN.encode(), engine) == [], point
+        with closing(database.connect(folder)) as connection:
+            assert forgetting.receipt(connection, 1) == (len(gone), 2, 0, 0), point
+
+
+def holding(folder: Path, text: bytes, engine: duckdb.DuckDBPyConnection) -> list[str]:
+    """The files of a folder that hold some bytes, as they are or, if they are Parquet, unpacked."""
+    holders = []
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and text in file.read_bytes():
+            holders.append(file.name)
+        elif file.suffix == ".parquet":
+            rows = engine.execute("SELECT * FROM read_parquet($file)", {"file": parquet.pattern(file)}).fetchall()
+            holders += [file.name] if text in repr(rows).encode() else []
+    return holders

@@ -10,6 +10,7 @@ with the first N that the scenario outlives, and prints a line of JSON for each.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -32,13 +33,14 @@ from footpath import database
 from footpath.decode import read
 from footpath.journal.base import Once
 from footpath.journal.sqlite import SqliteJournal
-from footpath.keeper import expire
+from footpath.keeper import expire, forget
 from footpath.keeper.flush import flush
 from footpath.keeper.merge import merge, runs_of
-from footpath.store import parquet
+from footpath.store import forgetting, parquet
 from footpath.store.local import LocalStore
 
 PART_ACTIONS = 5
+FORGOTTEN = "VICTIM"  # the user of the names that begin so
 KEEP = 30 * 86_400 * 1_000_000  # microseconds; the names that begin with "old" are of 2018, the others of now
 NOW = datetime.now(UTC).isoformat()
 Said = Callable[[str], object]
@@ -50,8 +52,9 @@ def append(folder: Path, groups: list[list[str]], said: Said) -> None:
     async def one(journal: SqliteJournal, name: str) -> None:
         at = "2018-10-20T21:37:28-06:00" if name.startswith("old") else NOW
         action = {"time": at, "type": "CLICK", "properties": {"name": name}}
-        body = json.dumps({"userId": f"u{len(name) * 7 % 5}", "sessionId": name[-1], "actions": [action]}).encode()
-        await journal.append(read(body).entries, Once(name, body[:32], lambda _kept: b"kept"))
+        user = FORGOTTEN if name.startswith(FORGOTTEN) else f"u{len(name) * 7 % 5}"
+        body = json.dumps({"userId": user, "sessionId": name[-1], "actions": [action]}).encode()
+        await journal.append(read(body).entries, Once(name, hashlib.sha256(name.encode()).digest(), lambda _: b"kept"))
         said(name)
 
     async def all_of_them() -> None:
@@ -87,6 +90,12 @@ def expire_all(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
             store.replace(expire.whole(store.live(), kept.oldest), [])
             for part in expire.due(store.live(), *kept):
                 expire.rewrite(engine, store, part, kept.oldest)
+
+
+def forget_all(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Finish what was asked to be forgotten."""
+    with closing(database.connect(folder)) as connection, closing(LocalStore(folder)) as store:
+        forget.finish(connection, engine, store, flush_actions=PART_ACTIONS)
 
 
 def tidy(folder: Path) -> None:
@@ -133,6 +142,16 @@ def _expire(folder: Path, _said: Said) -> None:
         flush_some(folder, engine)
 
 
+def _forget(folder: Path, said: Said) -> None:
+    with closing(forgetting.LocalForget(folder)) as orders:
+        asked = orders.ask(FORGOTTEN, before=None, refuse_days=30)
+    said("asked")
+    with parquet.engine(folder, memory="100MB") as engine:
+        forget_all(folder, engine)
+    with closing(forgetting.LocalForget(folder)) as orders:
+        said(str(tuple(orders.receipt(asked.number) or ())))
+
+
 def _tidy(folder: Path, _said: Said) -> None:
     tidy(folder)
 
@@ -162,6 +181,7 @@ SCENARIOS: dict[str, Callable[[Path, Said], None]] = {
     "flush": _flush,
     "merge": _merge,
     "expire": _expire,
+    "forget": _forget,
     "tidy": _tidy,
     "migrate": _migrate,
     "restart": _restart,
@@ -195,7 +215,8 @@ def kill_at(number: int, note: Path) -> None:
         return counting
 
     def statement(_cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
-        step(" ".join(sql.split())[:60])
+        if not sql.lstrip().startswith("SELECT"):  # before one is as good as after the step that was before it
+            step(" ".join(sql.split())[:60])
         return True
 
     apsw.connection_hooks.append(lambda connection: connection.set_exec_trace(statement))

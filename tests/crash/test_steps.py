@@ -10,7 +10,14 @@ import duckdb
 import pytest
 
 from tests.crash import steps
-from tests.crash.state import check_after_crash, check_after_expiry, template, template_of_expiry
+from tests.crash.state import (
+    check_after_crash,
+    check_after_expiry,
+    check_after_forgetting,
+    template,
+    template_of_expiry,
+    template_of_forgetting,
+)
 
 
 def killed(scenario: str, folder: Path, work: Path) -> list[dict[str, Any]]:
@@ -48,3 +55,15 @@ def test_a_crash_before_any_step_of_expiring_is_safe(tmp_path: Path, engine: duc
     kept, expired = template_of_expiry(tmp_path / "template", engine)
     for point in killed("expire", tmp_path / "template", work):
         check_after_expiry(work / str(point["number"]), kept, expired, engine, point)
+
+
+def test_a_crash_before_any_step_of_forgetting_is_safe(tmp_path: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Killed before any step of forgetting, others keep everything, and an order is finished with the right counts."""
+    work = tmp_path / "work"
+    work.mkdir()
+    kept, gone = template_of_forgetting(tmp_path / "template", engine)
+    said: list[str] = []
+    for point in killed("forget", tmp_path / "template", work):
+        said = (work / f"{point['number']}.said").read_text(encoding="utf-8").split("\n")[:-1]
+        check_after_forgetting(work / str(point["number"]), kept, gone, said, engine, point)
+    assert said == ["asked", "(12, 2, 0, 0)"]

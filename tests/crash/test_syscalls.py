@@ -20,17 +20,19 @@ from tests.crash import steps
 from tests.crash.state import (
     check_after_crash,
     check_after_expiry,
+    check_after_forgetting,
     check_files,
     found,
     template,
     template_of_expiry,
+    template_of_forgetting,
 )
 from tests.crash.tracing import Point, broken, points
 from tests.proof import publish, times
 
 STRIDE = times("STRIDE", 37)
 AGAIN = times("AGAIN", 0)
-SCENARIOS = ("prepare", "append", "flush", "merge", "tidy", "expire")
+SCENARIOS = ("prepare", "append", "flush", "merge", "tidy", "expire", "forget")
 KILL = "signal=SIGKILL"
 ERRORS = ("EIO", "ENOSPC")
 
@@ -107,6 +109,8 @@ def test_a_fault_at_any_system_call_is_safe(tmp_path: Path, engine: duckdb.DuckD
         expired: list[str] = []
         if scenario == "expire":
             kept, expired = template_of_expiry(before, engine)
+        elif scenario == "forget":
+            kept, expired = template_of_forgetting(before, engine)
         else:
             kept = template(before, scenario, engine)
         work = Work(tmp_path / scenario)
@@ -124,7 +128,9 @@ def test_a_fault_at_any_system_call_is_safe(tmp_path: Path, engine: duckdb.DuckD
                 left = shutil.copytree(work.data, tmp_path / f"left-{next(names)}")
                 more = Work(tmp_path / f"again-{next(names)}")
                 again += sum(1 for _ in crash_again(left, more, scenario, kept, said, engine))
-            if expired:
+            if scenario == "forget":
+                check_after_forgetting(work.data, kept, expired, said, engine, (scenario, point, status))
+            elif expired:
                 check_after_expiry(work.data, kept, expired, engine, (scenario, point, status))
             else:
                 check_after_crash(work.data, scenario, kept, said, engine, (scenario, point, status))

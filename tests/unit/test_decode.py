@@ -292,12 +292,12 @@ def test_not_batches(value: object) -> None:
 
 def test_empty_requests_are_fine() -> None:
     """No batches, and a batch without actions, are taken and give no entries."""
-    for body in (
-        b"[]",
-        b'{"userId":"u","sessionId":"s","actions":[]}',
-        b'[{"userId":"u","sessionId":"s","actions":[]}]',
+    for body, sizes in (
+        (b"[]", []),
+        (b'{"userId":"u","sessionId":"s","actions":[]}', [0]),
+        (b'[{"userId":"u","sessionId":"s","actions":[]}]', [0]),
     ):
-        assert decode.read(body) == Checked(0, [], [])
+        assert decode.read(body) == Checked(0, [], [], sizes=sizes)
 
 
 @given(st.binary(max_size=300))

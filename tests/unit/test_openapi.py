@@ -11,7 +11,7 @@ from footpath.config import Settings
 from footpath.query import PARAMETERS, build
 from footpath.web import examples, responses
 from footpath.web.app import App
-from footpath.web.openapi import RETRIEVE_ERRORS, SUBMIT_ERRORS, document
+from footpath.web.openapi import FORGET_ERRORS, RETRIEVE_ERRORS, SUBMIT_ERRORS, document
 
 DOCUMENT = document()
 
@@ -28,11 +28,12 @@ def members(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_every_error_of_the_status_table_is_told() -> None:
-    """The errors of the two routes together are those of the status table, each under its status with its code."""
-    assert {*SUBMIT_ERRORS, *RETRIEVE_ERRORS} == set(responses.STATUS)
+    """The errors of the routes together are those of the status table, each under its status with its code."""
+    assert {*SUBMIT_ERRORS, *RETRIEVE_ERRORS, *FORGET_ERRORS} == set(responses.STATUS)
     for path, method, kinds in (
         ("/api/submitlogs", "post", SUBMIT_ERRORS),
         ("/api/retrievelogs", "get", RETRIEVE_ERRORS),
+        ("/api/users/{userId}", "delete", FORGET_ERRORS),
     ):
         told = DOCUMENT["paths"][path][method]["responses"]
         for kind in kinds:
@@ -56,8 +57,9 @@ def test_every_parameter_is_told() -> None:
 
 def test_every_route_is_told() -> None:
     """The paths in the document are those that are answered."""
-    routes = {getattr(route, "path", "") for route in App(lambda _: NotImplemented, Settings())._router.routes}
-    assert set(DOCUMENT["paths"]) == routes | {"/api/submitlogs"}
+    routes = App(lambda _: NotImplemented, Settings())._router.routes
+    paths = {getattr(route, "path", "").replace(":path", "") for route in routes}
+    assert set(DOCUMENT["paths"]) == paths | {"/api/submitlogs"}
 
 
 def test_every_reference_leads_somewhere() -> None:

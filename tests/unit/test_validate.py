@@ -1,8 +1,10 @@
 """The codes of rejects are complete, and instants are exact to the microsecond over all years."""
 
+import json
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from footpath import validate
 from footpath.action import KNOWN_PROPERTIES, MAX_MICROS, MIN_MICROS, TYPE_BITS, Batch, micros
-from footpath.validate import CODES
+from footpath.decode import read
+from footpath.validate import CODES, FORGOTTEN, refuse_forgotten
 
 offsets = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -41,9 +44,9 @@ def test_limits_of_time_are_those_of_datetime() -> None:
 
 
 def test_codes_are_complete() -> None:
-    """Every code that a fault is raised with is in CODES, and CODES holds no other."""
+    """Every code that a fault is raised with is in CODES, which holds no other but that of forgotten users."""
     raised = re.findall(r'_Fault\(\s*"(\w+)"', Path(validate.__file__).read_text(encoding="utf-8"))
-    assert set(raised) == set(CODES)
+    assert {*raised, FORGOTTEN} == set(CODES)
 
 
 def test_known_properties_belong_to_known_types() -> None:
@@ -69,3 +72,25 @@ def test_times_are_kept_with_their_offset(text: str, kept: str) -> None:
     action = validate.judge(f'{{"type":"CLICK","time":"{text}"}}'.encode())
     assert validate.accept([Batch("u", "s", [action])]) is not None
     assert msgspec.json.encode(action.time).decode() == f'"{kept}"'
+
+
+_GOOD = {"time": "2018-10-20T21:37:28-06:00", "type": "CLICK", "properties": {}}
+_BAD = {"time": "2018-10-20T21:37:28-06:00", "type": "HOVER", "properties": {}}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.lists(st.sampled_from([_GOOD, _BAD]), max_size=4)), max_size=6))
+def test_each_action_of_a_forgotten_user_is_refused_in_its_place(given_: list[tuple[str, list[Any]]]) -> None:
+    """Of a user's entries that are refused, every action that was good is named, in the order of the request."""
+    body = json.dumps([{"userId": user, "sessionId": "s", "actions": actions} for user, actions in given_])
+    checked = read(body.encode())
+    gone = {place for place, entry in enumerate(checked.entries) if entry.user_id == "b"}
+    left = refuse_forgotten(checked, gone)
+    wanted = [
+        (batch, place, "unknown_type" if action is _BAD else FORGOTTEN)
+        for batch, (user, actions) in enumerate(given_)
+        for place, action in enumerate(actions)
+        if action is _BAD or user == "b"
+    ]
+    assert [(reject.batch, reject.action, reject.code) for reject in left.rejects] == wanted
+    assert left.accepted == sum(entry.number for entry in left.entries)
+    assert all(entry.user_id != "b" for entry in left.entries)
