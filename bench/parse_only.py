@@ -47,7 +47,7 @@ def open_nowhere(settings: Settings, stack: AsyncExitStack, counts: Counts) -> F
     stack.callback(keys.close)
     forget = LocalForget(settings.data)
     stack.callback(forget.close)
-    return Fittings(Nowhere(), find, dict, keys, forget)
+    return Fittings(Nowhere(), find, dict, keys, forget, lambda *_: [])
 
 
 @contextmanager

@@ -27,8 +27,9 @@ from filelock import FileLock, Timeout
 
 from footpath import database, log, stopping
 from footpath.config import Settings, changed, is_loopback, keep_micros, read_settings
-from footpath.errors import BadSetting, FolderInUse, FolderUnusable
+from footpath.errors import BadSetting, FolderInUse, FolderUnusable, ReadFailed, SchemaUnknown
 from footpath.find.duckdb import DuckdbFind
+from footpath.journal import rejected
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import due
 from footpath.keeper.measure import measure
@@ -107,7 +108,14 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         with find.database() as connection:
             return measure(settings.data, connection)
 
-    return Fittings(journal, find, ready, keys, forget, gauges, measured, place)
+    def rejects(chosen: rejected.Chosen, after: int, limit: int) -> list[rejected.KeptReject]:
+        try:
+            with find.database() as connection:
+                return rejected.read(connection, chosen, after=after, limit=limit)
+        except (apsw.Error, FolderUnusable, SchemaUnknown) as error:
+            raise ReadFailed(f"the rejects could not be read: {error}") from error
+
+    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place)
 
 
 @contextmanager

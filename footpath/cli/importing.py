@@ -55,7 +55,7 @@ def import_(
     account = Account()
     with ExitStack() as stack:
         sources = [stack.enter_context(source.opened(name)) for name in files]
-        target = stack.enter_context(_target(settings, url, key))
+        target = stack.enter_context(target_of(settings, url, key, "footpath import", "import through it with --url"))
         report = _Report(None if rejects is None else _open(rejects, stack))
         try:
             _import(sources, target, account, report)
@@ -120,7 +120,8 @@ def _open(path: Path, stack: ExitStack) -> IO[bytes]:
 
 
 @contextmanager
-def _target(settings: "Settings", url: str | None, key: str | None) -> Iterator["Target"]:
+def target_of(settings: "Settings", url: str | None, key: str | None, who: str, otherwise: str) -> Iterator["Target"]:
+    """The server at an address, or the data folder, which `who` then holds; `otherwise` is what to do if it cannot."""
     from footpath.importing import folder, target
 
     if url is not None:
@@ -130,7 +131,7 @@ def _target(settings: "Settings", url: str | None, key: str | None) -> Iterator[
     from footpath import service
 
     with (
-        service.hold(settings.data, "footpath import", otherwise="import through it with --url"),
+        service.hold(settings.data, who, otherwise=otherwise),
         folder.opened(settings) as opened,
     ):
         yield opened

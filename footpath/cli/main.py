@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from footpath.cli import backup, check, demo, export, find, forget, importing, keys, serve, sql, terminal
+from footpath.cli import backup, check, demo, export, find, forget, importing, keys, rejects, serve, sql, terminal
 from footpath.errors import FootpathError
 
 
@@ -39,6 +39,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(demo.demo)
 app.add_typer(keys.app, name="key")
+app.add_typer(rejects.app, name="rejects")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer gives it so

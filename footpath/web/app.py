@@ -30,6 +30,7 @@ from footpath.web.auth import Gate, Guard
 from footpath.web.intake import Intake, Limits
 from footpath.web.noting import RETRIEVE_PATH, Noting
 from footpath.web.protocol import SUBMIT_PATH
+from footpath.web.rejects import REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
 from footpath.web.retrieve import Retrieve
 from footpath.web.submit import Submit
@@ -39,9 +40,9 @@ from footpath.web.users import PATH, Users
 class Fittings(NamedTuple):
     """What the routes work on: opened when the server starts, in its event loop.
 
-    `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `gauges` and
-    `measure` give metrics by name, the first in the loop, the second in any thread. `place` is where to write them for
-    other processes.
+    `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `rejects`
+    reads those that are kept, in any thread. `gauges` and `measure` give metrics by name, the first in the loop, the
+    second in any thread. `place` is where to write them for other processes.
     """
 
     journal: Journal
@@ -49,6 +50,7 @@ class Fittings(NamedTuple):
     ready: Callable[[], dict[str, str]]
     keys: Ring
     forget: LocalForget
+    rejects: ReadRejects
     gauges: Callable[[], Mapping[str, float]] = dict
     measure: Callable[[], Mapping[str, float]] = dict
     place: Place | None = None
@@ -87,6 +89,7 @@ class App:
             lifespan=self._lifespan,
             routes=[
                 Route(RETRIEVE_PATH, retrieve.answer),
+                Route(REJECTS_PATH, Rejects(lambda: self.fittings.rejects).answer, methods=["GET"]),
                 Route("/metrics", self._metrics),
                 Route(f"{PATH}{{userId:path}}", users.delete, methods=["DELETE"]),
                 Route("/healthz", self._healthz),

@@ -104,6 +104,17 @@ FORGOTTEN = {
     "until": "2026-12-23T08:15:30Z",
 }
 
+REJECT = {
+    "id": 18,
+    "at": "2018-10-21T03:37:31.123456Z",
+    "userId": "ABC123XYZ",
+    "sessionId": "XYZ456ABC",
+    "code": "unknown_type",
+    "message": 'type "HOVER" is not one of CLICK, VIEW, NAVIGATE',
+    "length": 54,
+    "isCut": False,
+    "raw": '{"time": "2018-10-20T21:37:29-06:00", "type": "HOVER"}',
+}
 MESSAGES = {
     "not_json": "the body is not JSON: invalid character (byte 0)",
     "not_batches": "expected a batch {userId, sessionId, actions} or an array of them: object missing required field"

@@ -10,6 +10,7 @@ from footpath import action, errors
 from footpath.query import PARAMETERS
 from footpath.web import examples, schemas
 from footpath.web.auth import role_of
+from footpath.web.rejects import PARAMETERS as REJECT_PARAMETERS
 from footpath.web.retrieve import MEDIA
 from footpath.web.schemas import Json, failures, not_allowed, ref
 from footpath.web.submit import MAX_KEY
@@ -29,6 +30,7 @@ SUBMIT_ERRORS = (
     errors.JournalFailed,
     errors.ReadFailed,
 )
+REJECT_ERRORS = (errors.BadQuery, errors.Unauthorized, errors.Forbidden, errors.ReadFailed)
 RETRIEVE_ERRORS = (
     errors.BadQuery,
     errors.NotAcceptable,
@@ -76,6 +78,7 @@ def _paths() -> Json:
         "/api/submitlogs": {"post": _submit()},
         "/api/retrievelogs": {"get": _retrieve()},
         "/api/users/{userId}": {"delete": _forget()},
+        "/api/rejects": {"get": _rejects()},
         "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},
         "/readyz": {"get": _ready()},
         "/metrics": {"get": _metrics()},
@@ -104,7 +107,8 @@ def _submit() -> Json:
         "operationId": "submitLogs",
         "summary": "Hand in what users did.",
         "description": "An array of batches, or one batch. A bad action is skipped and named in `rejected`; the others"
-        " are kept. The answer comes when they are durable: it is exactly 200, and then a read finds them.\n\n"
+        " are kept. An action whose `id` its user had sent before is not stored again and counts in `duplicates`."
+        " The answer comes when they are durable: it is exactly 200, and then a read finds them.\n\n"
         f"Limits: {size} as sent, {action.MAX_INFLATED // 2**20} MiB after gunzip, {action.MAX_ACTIONS:,} actions a"
         f" request, {action.MAX_ACTION_BYTES // 2**10} KiB an action, {action.MAX_DEPTH} levels of nesting. gzip is"
         " recognised by its first bytes, and any Content-Type is taken, also none: `navigator.sendBeacon` works.",
@@ -190,6 +194,30 @@ def _forget() -> Json:
             **not_allowed("DELETE"),
         },
         "x-codeSamples": [{"lang": "curl", "label": name, "source": source} for name, source in examples.FORGET_CURL],
+    }
+
+
+def _rejects() -> Json:
+    example = [examples.REJECT]
+    return {
+        "operationId": "listRejects",
+        "summary": "Look at the actions that were refused.",
+        "description": "Every action that `submitlogs` names in `rejected` is kept as it was sent, up to the bytes that"
+        " the server keeps of them (`reject_bytes`): then the oldest go. The oldest come first. What a request that was"
+        " refused whole held is not among them.",
+        "parameters": [schemas.REJECT_PARAMETERS[name] for name in REJECT_PARAMETERS],
+        "responses": {
+            "200": {
+                "description": "A page of them: `limit` at most, or fewer when they are large. An empty array if there"
+                " are none, also after the last page.",
+                "headers": {"Link": ref("Link", "headers")},
+                "content": {
+                    "application/json": {"schema": {"type": "array", "items": ref("Told")}, "example": example}
+                },
+            },
+            **failures(REJECT_ERRORS),
+            **not_allowed("GET, HEAD"),
+        },
     }
 
 

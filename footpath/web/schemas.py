@@ -13,6 +13,9 @@ from footpath.keys.key import Role
 from footpath.query import MAX_LIMIT
 from footpath.store.forgetting import Forgotten
 from footpath.web import examples, responses
+from footpath.web.rejects import DEFAULT_LIMIT, Told
+from footpath.web.rejects import MAX_ID as MAX_REJECT_ID
+from footpath.web.rejects import MAX_LIMIT as MAX_REJECTS
 from footpath.web.submit import Submitted
 
 Json = dict[str, Any]
@@ -42,7 +45,11 @@ _FIELDS: dict[tuple[str, str], Json] = {
         "description": f"What else is known of it; any JSON object. When they are there and not null, {_KNOWN}.",
         "examples": [{"locationX": 52, "locationY": 11}],
     },
-    ("Action", "id"): {"description": "Your own id of the action, if it has one.", "examples": ["a-1"]},
+    ("Action", "id"): {
+        "description": "Your own id of the action. The same id of the same user is stored once while the server"
+        " remembers it, 48 hours if nothing else was set (`id_hours`): so an action may be sent again in any request.",
+        "examples": ["a-1"],
+    },
     ("Reject", "batch"): {"description": "Place of its batch in the request, from 0.", "minimum": 0},
     ("Reject", "action"): {"description": "Place of the action in its batch, from 0.", "minimum": 0},
     ("Reject", "code"): {
@@ -62,6 +69,15 @@ _FIELDS: dict[tuple[str, str], Json] = {
     ("Forgotten", "rejects"): {"description": "How many of their refused actions were kept.", "minimum": 0},
     ("Forgotten", "actionIds"): {"description": "How many ids of their actions were remembered.", "minimum": 0},
     ("Forgotten", "until"): {"description": "Until when what comes for them is refused; null if it is not."},
+    ("Told", "id"): {"description": "Its number: it rises in the order they came.", "minimum": 1},
+    ("Told", "at"): {"description": "When it came, in UTC.", "format": "date-time"},
+    ("Told", "userId"): {"description": "Whose batch it was in."},
+    ("Told", "sessionId"): {"description": "In which of their sessions."},
+    ("Told", "code"): {"description": "Why it was refused, as in `Reject`.", "enum": list(validate.CODES)},
+    ("Told", "message"): {"description": "Why, for people."},
+    ("Told", "length"): {"description": "Bytes of the action as it was sent.", "minimum": 0},
+    ("Told", "isCut"): {"description": f"Whether only its first {action.MAX_REJECT_BYTES >> 10} KiB were kept."},
+    ("Told", "raw"): {"description": "The action as it was sent; bytes that are not UTF-8 as `\\xNN`."},
     ("Failure", "code"): {"description": "For programs; it does not change."},
     ("Failure", "message"): {"description": "For people: what is wrong, and the next step."},
     ("Line", "seq"): {
@@ -80,7 +96,7 @@ def ref(name: str, kind: str = "schemas") -> Json:
 
 def schemas() -> Json:
     """All schemas, by name."""
-    types = (action.Batch, action.Action, action.Reject, Submitted, Forgotten, responses.Failure)
+    types = (action.Batch, action.Action, action.Reject, Submitted, Forgotten, Told, responses.Failure)
     _, made = json.schema_components(types, ref_template="#/components/schemas/{name}")
     found = made["Action"]["properties"]
     made["Line"] = {
@@ -143,6 +159,25 @@ PARAMETERS = {
             "WzE1NDAwOTMwNDgwMDAwMDAsMSwzLCI0NzE2ZmJkOWJhZGEiXQ",
         ),
         _parameter("order", "By time: oldest or newest first.", {"enum": ["asc", "desc"], "default": "asc"}, "desc"),
+    )
+}
+REJECT_PARAMETERS = {
+    item["name"]: item
+    for item in (
+        _parameter("userId", "Only of this user; exactly this text.", _ID, "ABC123XYZ"),
+        _parameter("code", "Only those refused with this code.", {"enum": list(validate.CODES)}, "unknown_type"),
+        _parameter(
+            "after",
+            "Only with a higher `id` than this.",
+            {"type": "integer", "minimum": 0, "maximum": MAX_REJECT_ID, "default": 0},
+            17,
+        ),
+        _parameter(
+            "limit",
+            "At most this many; `Link` then leads to the rest.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_REJECTS, "default": DEFAULT_LIMIT},
+            100,
+        ),
     )
 }
 SECURITY: Json = {

@@ -86,6 +86,8 @@ ROUTES = {
     ("GET", "/api/retrievelogs?userId=u"): ("read", 200),
     ("HEAD", "/api/retrievelogs?userId=u"): ("read", 200),
     ("POST", "/api/retrievelogs"): ("read", 405),
+    ("GET", "/api/rejects"): ("admin", 200),
+    ("POST", "/api/rejects"): ("admin", 405),
     ("GET", "/api/nothing-is-here"): ("admin", 404),
     ("POST", "/api/submitlogs/"): ("admin", 404),
     ("POST", "/api/%73ubmitlogs"): ("write", 405),

@@ -9,9 +9,9 @@ from msgspec import json
 from footpath import action, errors, validate
 from footpath.config import Settings
 from footpath.query import PARAMETERS, build
-from footpath.web import examples, responses
+from footpath.web import examples, rejects, responses
 from footpath.web.app import App
-from footpath.web.openapi import FORGET_ERRORS, RETRIEVE_ERRORS, SUBMIT_ERRORS, document
+from footpath.web.openapi import FORGET_ERRORS, REJECT_ERRORS, RETRIEVE_ERRORS, SUBMIT_ERRORS, document
 
 DOCUMENT = document()
 
@@ -29,11 +29,12 @@ def members(value: Any) -> Iterator[tuple[str, Any]]:
 
 def test_every_error_of_the_status_table_is_told() -> None:
     """The errors of the routes together are those of the status table, each under its status with its code."""
-    assert {*SUBMIT_ERRORS, *RETRIEVE_ERRORS, *FORGET_ERRORS} == set(responses.STATUS)
+    assert {*SUBMIT_ERRORS, *RETRIEVE_ERRORS, *FORGET_ERRORS, *REJECT_ERRORS} == set(responses.STATUS)
     for path, method, kinds in (
         ("/api/submitlogs", "post", SUBMIT_ERRORS),
         ("/api/retrievelogs", "get", RETRIEVE_ERRORS),
         ("/api/users/{userId}", "delete", FORGET_ERRORS),
+        ("/api/rejects", "get", REJECT_ERRORS),
     ):
         told = DOCUMENT["paths"][path][method]["responses"]
         for kind in kinds:
@@ -53,6 +54,13 @@ def test_every_parameter_is_told() -> None:
     parameters = DOCUMENT["paths"]["/api/retrievelogs"]["get"]["parameters"]
     assert tuple(item["name"] for item in parameters) == PARAMETERS
     build({item["name"]: [str(item["example"])] for item in parameters if item["name"] != "cursor"})
+
+
+def test_every_parameter_of_rejects_is_told() -> None:
+    """The parameters of the list of rejects in the document are those it takes, and their examples are understood."""
+    parameters = DOCUMENT["paths"]["/api/rejects"]["get"]["parameters"]
+    assert tuple(item["name"] for item in parameters) == rejects.PARAMETERS
+    rejects.build({item["name"]: [str(item["example"])] for item in parameters})
 
 
 def test_every_route_is_told() -> None:
