@@ -8,7 +8,7 @@ share those bits with a chance of 3e-4; forgetting the one then forgets the ids 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -17,6 +17,10 @@ from footpath import database
 from footpath.action import Entry, number_of
 from footpath.errors import KeyReused
 from footpath.journal.base import Kept, Once
+from footpath.validate import without
+
+Rows = list[tuple[Entry, bytes]]
+"""The entries of an append, each with its actions as they go into the row."""
 
 _EARLIER = "SELECT digest, answer FROM idempotency WHERE key = ?"
 _NOTES = [
@@ -93,6 +97,32 @@ def duplicates(connection: apsw.Connection, entries: Sequence[Entry], now: int) 
                         place, action = first[key]
                         found[place].add(action)
     return found
+
+
+def leave_out_duplicates(
+    connection: apsw.Connection, rows: list[Rows], found: list[Kept], now: int, pack: Callable[[bytes], bytes]
+) -> None:
+    """Take the actions that are there already out of the rows of a group, and count them in what was found.
+
+    Args:
+        connection: in a transaction that writes.
+        rows: of each append of the group.
+        found: of each append.
+        now: microseconds since 1970.
+        pack: gives actions as they go into a row.
+    """
+    places = [(place, at) for place, item in enumerate(rows) for at, (entry, _) in enumerate(item) if entry.ids]
+    twice_in = duplicates(connection, [rows[place][at][0] for place, at in places], now)
+    for (place, at), twice in reversed(list(zip(places, twice_in, strict=True))):  # so that places stay as they were
+        if not twice:
+            continue
+        found[place] = found[place]._replace(duplicates=found[place].duplicates + len(twice))
+        entry, _ = rows[place][at]
+        if len(twice) == entry.number:
+            del rows[place][at]
+        else:
+            entry = without(entry, twice)
+            rows[place][at] = entry, pack(entry.actions)
 
 
 def _digests(entry: Entry) -> Iterator[tuple[int, bytes]]:

@@ -31,8 +31,8 @@ from footpath.errors import FootpathError, JournalFailed, JournalFull
 from footpath.journal import known, rejected
 from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.journal.checkpoint import Checkpoints
+from footpath.journal.known import Rows
 from footpath.journal.tombstones import Tombstones
-from footpath.validate import without
 
 COMPRESS_FROM = 1024  # bytes: zstd level 1 then saves more in SQLite's writes than it costs
 BUSY_STEP_SECONDS = 0.000_5
@@ -54,8 +54,6 @@ class _Waiting(NamedTuple):
 
 
 _Outcome = Kept | FootpathError
-_Rows = list[tuple[Entry, bytes]]
-"""Entries, each with its actions as they go into the row."""
 
 
 class SqliteJournal:
@@ -209,7 +207,7 @@ class SqliteJournal:
             raise JournalFailed("the journal is closed")
         checkpoints.settle()
         pack = self._pack
-        rows: list[_Rows] = [[(entry, pack(entry.actions)) for entry in item.entries] for item in group]
+        rows: list[Rows] = [[(entry, pack(entry.actions)) for entry in item.entries] for item in group]
         now = time.time_ns() // 1000
         found = [ALL_NEW] * len(group)
         with database.write(connection):
@@ -219,11 +217,10 @@ class SqliteJournal:
                 rows[place] = []
             self._tombstones.refresh(connection)
             if self._tombstones.are_any:
-                for place in range(len(group)):
-                    self._leave_out_forgotten(rows, found, place, now)
+                self._tombstones.leave_out(rows, found, now)
             kept = list(chain.from_iterable(rows))
             if [entry for entry, _ in kept if entry.ids is not None]:
-                self._leave_out_duplicates(connection, rows, found, now)
+                known.leave_out_duplicates(connection, rows, found, now, pack)
                 kept = list(chain.from_iterable(rows))
             number = sum([entry.number for entry, _ in kept])
             seq, flushed = database.one(
@@ -247,30 +244,6 @@ class SqliteJournal:
             for place, once in onces:
                 outcomes[place] = replays.get(place) or known.remember(connection, once, found[place], now)
         return outcomes
-
-    def _leave_out_forgotten(self, rows: list[_Rows], found: list[Kept], place: int, now: int) -> None:
-        """Take the entries of users with a tombstone out of the rows of an append, and say which they were."""
-        refused = self._tombstones.refused([entry for entry, _ in rows[place]], now)
-        if refused:
-            found[place] = found[place]._replace(refused=refused)
-            rows[place] = [row for at, row in enumerate(rows[place]) if at not in refused]
-
-    def _leave_out_duplicates(
-        self, connection: apsw.Connection, rows: list[_Rows], found: list[Kept], now: int
-    ) -> None:
-        """Take the actions that are there already out of the rows of a group, and count them in what was found."""
-        places = [(place, at) for place, item in enumerate(rows) for at, (entry, _) in enumerate(item) if entry.ids]
-        duplicates = known.duplicates(connection, [rows[place][at][0] for place, at in places], now)
-        for (place, at), twice in reversed(list(zip(places, duplicates, strict=True))):
-            if not twice:
-                continue
-            found[place] = found[place]._replace(duplicates=found[place].duplicates + len(twice))
-            entry, _ = rows[place][at]
-            if len(twice) == entry.number:
-                del rows[place][at]
-            else:
-                entry = without(entry, twice)
-                rows[place][at] = entry, self._pack(entry.actions)
 
     def _pack(self, actions: bytes) -> bytes:
         return actions if len(actions) < COMPRESS_FROM else self._compress(actions)

@@ -10,6 +10,8 @@ import apsw
 
 from footpath import database
 from footpath.action import Entry, RejectRow, digest_of
+from footpath.journal.base import Kept
+from footpath.journal.known import Rows
 
 
 class Tombstones:
@@ -31,6 +33,14 @@ class Tombstones:
     def are_any(self) -> bool:
         """Whether anybody may have one."""
         return bool(self._until)
+
+    def leave_out(self, rows: list[Rows], found: list[Kept], now: int) -> None:
+        """Take the entries of those who have one out of the rows of each append, and say which they were."""
+        for place, item in enumerate(rows):
+            refused = self.refused([entry for entry, _ in item], now)
+            if refused:
+                found[place] = found[place]._replace(refused=refused)
+                rows[place] = [row for at, row in enumerate(item) if at not in refused]
 
     def refused(self, entries: Sequence[Entry], now: int) -> frozenset[int]:
         """The places of the entries that must not be kept at `now`, in microseconds."""
