@@ -15,9 +15,11 @@ WALKS ?= 10000
 MODEL ?= 500
 STEPS ?= 40
 EXAMPLES ?= 100000
+FORGETS ?= 200
+EVERY ?= 1
 PUBLISH ?= docs/promises
 
-TORTURE_PARTS := kills cuts syscalls errors disk damage retries reads model filters
+TORTURE_PARTS := kills cuts syscalls errors disk damage retries reads model filters forget
 TORTURING = TORTURE=1 PUBLISH=$(PUBLISH) $(BIN)/python -m pytest -q -s -m "torture or not torture"
 
 .PHONY: promises $(TORTURE_PARTS:%=torture-%)
@@ -31,7 +33,8 @@ promises: .venv/developing
 # Six minutes of it, for every change; `make test` has the short form of the filters.
 torture-short:
 	$(MAKE) $(patsubst %,torture-%,$(filter-out filters,$(TORTURE_PARTS))) PUBLISH= \
-		KILLS=20 CUTS=5 LIES=1 STRIDE=23 AGAIN=0 FULLS=1 DAMAGES=4 RETRIES=50000 PAIRS=1600 WALKS=100 MODEL=5 STEPS=12
+		KILLS=20 CUTS=5 LIES=1 STRIDE=23 AGAIN=0 FULLS=1 DAMAGES=4 RETRIES=50000 PAIRS=1600 WALKS=100 MODEL=5 STEPS=12 \
+		FORGETS=10 EVERY=9
 
 # What a fresh Debian lacks is installed when this is root; else, and elsewhere, the command is told.
 torture-tools:
@@ -71,3 +74,7 @@ torture-model: .venv/developing
 
 torture-filters: .venv/developing
 	EXAMPLES=$(EXAMPLES) $(TORTURING) tests/unit/test_filters.py -k "list_comprehension or properties"
+
+torture-forget: .venv/developing
+	FORGETS=$(FORGETS) $(TORTURING) tests/system/test_forget.py -k under_load
+	EVERY=$(EVERY) $(TORTURING) tests/crash/test_steps.py -k forgetting

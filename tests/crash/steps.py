@@ -3,10 +3,10 @@
 `python steps.py run SCENARIO FOLDER SAID` runs it once, without killing it, and with file names that are the same each
 time: for strace, which knows better places to kill it at. What it acknowledges is in the file SAID, a name a line.
 
-`python steps.py SCENARIO TEMPLATE WORK`: for N = 1, 2, 3… a copy of the folder TEMPLATE is made as WORK/N, and a forked
-process runs the scenario in it until its N-th step: an SQL statement to SQLite, an fsync, or a rename or removal of a
-file. There it kills itself as `kill -9` does. What it acknowledged before is in WORK/N.said, a name a line. It ends
-with the first N that the scenario outlives, and prints a line of JSON for each.
+`python steps.py SCENARIO TEMPLATE WORK EVERY`: for N = 1, 1 + EVERY, … a copy of the folder TEMPLATE is made as WORK/N,
+and a forked process runs the scenario in it until its N-th step: an SQL statement to SQLite, an fsync, or a rename or
+removal of a file. There it kills itself as `kill -9` does. What it acknowledged before is in WORK/N.said, a name a
+line. It ends with the first N that the scenario outlives, and prints a line of JSON for each.
 """
 
 import asyncio
@@ -230,8 +230,8 @@ def main() -> None:
     if sys.argv[1] == "run":
         run(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
         return
-    scenario, template, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    for number in range(1, 10_000):
+    scenario, template, work, every = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    for number in range(1, 10_000, every):
         folder = work / str(number)
         said = os.open(work / f"{number}.said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         note = work / f"{number}.step"

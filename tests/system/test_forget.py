@@ -15,6 +15,8 @@ import httpx
 import pytest
 import zstandard
 
+from tests.proof import publish, times
+
 from .conftest import Server, Start, wait_until
 
 BUSY = {"FOOTPATH_FLUSH_SECONDS": "0.1", "FOOTPATH_PART_ACTIONS": "2000", "FOOTPATH_FLUSH_ACTIONS": "3000"}
@@ -84,7 +86,7 @@ def holding(data: Path, text: str) -> list[str]:
 
 def test_nothing_of_a_user_is_left_under_load(server: Server) -> None:
     """Under load, with flushes and merges going on, users are forgotten one by one: 0 hits in the raw files."""
-    users = [f"VICTIM-{number}-{os.urandom(6).hex()}" for number in range(6)]
+    users = [f"VICTIM-{number}-{os.urandom(6).hex()}" for number in range(times("FORGETS", 6))]
     ending = threading.Event()
     sent: list[int] = []
 
@@ -120,6 +122,7 @@ def test_nothing_of_a_user_is_left_under_load(server: Server) -> None:
     assert len(steady["actions"]) == len(sent)
     for user in users:
         assert holding(server.data, user) == []
+    publish("forget", users_forgotten=len(users), actions_of_theirs=32 * len(users), hits_in_the_raw_files=0)
 
 
 def test_a_user_can_be_forgotten_in_part(server: Server) -> None:

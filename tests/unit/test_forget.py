@@ -235,6 +235,35 @@ def test_only_replaced_parts_that_hold_the_user_go_at_once(folder: Folder) -> No
     assert folder.found() == Counter({("a", 1): 1, ("z", 3): 1, ("a", 4): 1, ("z", 5): 1})
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_merge_that_goes_on_does_not_bring_the_user_back(folder: Folder, steps: int) -> None:
+    """However far a merge is when a user is forgotten, it ends without them and with all of the others."""
+    for hour in (1, 2):
+        folder.append([("a", [hour]), (VICTIM, [hour]), ("z", [hour])])
+        folder.flush()
+    going = merge(folder.engine, folder.store, runs_of(folder.store.live()), 1)
+    for _ in range(steps):
+        next(going, None)
+    folder.ask()
+    folder.forget([going])
+    assert folder.holding() == []
+    list(going)
+    assert len(runs_of(folder.store.live())) == 1
+    assert folder.holding() == []
+    assert folder.found() == Counter({("a", 1): 1, ("z", 1): 1, ("a", 2): 1, ("z", 2): 1})
+
+
+def test_what_is_spilt_cannot_be_read(folder: Folder) -> None:
+    """What an engine spills to disk for lack of memory holds none of the rows as they are."""
+    with parquet.engine(folder.path, memory="50MB") as engine:
+        query = f"SELECT '{VICTIM}' || i AS user_id, repeat(md5(CAST(i AS VARCHAR)), 3) AS p FROM range(500000) AS t(i)"
+        engine.execute(f"{query} ORDER BY p")
+        engine.fetchmany(10)
+        spilt = [file.read_bytes() for file in (folder.path / "tmp").rglob("*.tmp")]
+        assert sum(map(len, spilt)) > 1_000_000
+        assert not any(VICTIM.encode() in content for content in spilt)
+
+
 def test_a_read_that_began_before_is_whole_or_fails(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read in windows gives everything that there was when it began or ends with ReadFailed; it is never short."""
     monkeypatch.setattr(finding, "WINDOW_ROWS", 20)
