@@ -165,14 +165,18 @@ class World:
         async def append() -> None:
             journal = SqliteJournal(self.folder, max_actions=10**9, max_waiting_bytes=10**9)
             for user, session, given_actions in batches:
-                batch = [
-                    Kept(user, session, *action, seq)  # type: ignore[call-arg]  # mypy counts a starred tuple once
-                    for seq, action in enumerate(given_actions, len(self.kept) + 1)
-                ]
+                used = {one.id for one in self.kept if one.user == user and one.id is not None}
+                batch: list[Kept] = []
+                for *action, action_id in given_actions:
+                    unique = None if action_id in used else action_id  # a second of its user would be left out
+                    used.add(action_id)
+                    seq = len(self.kept) + len(batch) + 1
+                    batch.append(Kept(user, session, *action, unique, seq))  # type: ignore[call-arg]  # a starred list
                 body = {"userId": user, "sessionId": session, "actions": [one.wire() for one in batch]}
                 checked = decode.read(json.dumps(body).encode())
                 assert checked.rejects == []
-                await journal.append(checked.entries)
+                kept = await journal.append(checked.entries)
+                assert kept.duplicates == 0
                 self.kept += batch
             await journal.close()
 
