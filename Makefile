@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-sustained bench-fill bench-find clean
+.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-sustained bench-fill bench-find bench-overload bench-slow hostile clean
 
 serve: .venv/installed
 	$(BIN)/footpath serve
@@ -46,10 +46,31 @@ bench-find: .venv/developing
 
 include tests/torture.mk
 
+bench-overload: .venv/developing
+	$(BIN)/python -m bench.overload
+	$(BIN)/python -m bench.overload --reader
+
+bench-slow: .venv/developing
+	$(BIN)/python -m bench.slow_clients
+
+# The long forms of tests/hostile (the short ones are part of `make test`), and fuzzing for FUZZ seconds each.
+FUZZ ?= 45
+hostile: .venv/fuzzing
+	$(BIN)/python -m pytest -q tests/hostile/long_wide.py
+	$(BIN)/python -m tests.fuzz.parsers decode --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.parsers query --seconds $(FUZZ)
+	$(BIN)/python -m tests.fuzz.openapi --seconds $(FUZZ)
+
+.venv/fuzzing: .venv/developing requirements-hostile.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-hostile.txt
+	@touch $@
+
 # Bring the lock file up to date with pyproject.toml.
 lock: .venv/developing
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --group dev --group bench -o requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
+		--python-version 3.11 --group hostile -c requirements-dev.txt -o requirements-hostile.txt
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -25,6 +25,7 @@ from bench.requests import requests
 
 TICK = 0.001  # s: uvloop's timers are no finer
 DRAIN_WITHIN = 60.0  # s, for answers after the last request
+RECONNECT = 0.05  # s
 ANSWER_ENDS = b"\r\n\r\n"
 
 
@@ -37,6 +38,8 @@ class Order:
     seconds: float
     actions: int
     connections: int
+    reconnect: bool = False  # open another connection for each that the server closes
+    drain: float = DRAIN_WITHIN
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Seen:
     late: "array[float]"
     statuses: dict[int, int] = field(default_factory=dict)
     lost: int = 0  # connections that the server closed
+    hinted: int = 0  # answers with Retry-After
+    within: int = 0  # 200s that came before the last request was due
     waiting_at_most: int = 0  # requests that were due and had no connection
     cpu: float = 0.0  # cores that the generator used
 
@@ -71,11 +76,19 @@ class Connection(asyncio.Protocol):
         named = self.received[:head].lower().partition(b"content-length:")[2]
         if len(self.received) < head + len(ANSWER_ENDS) + int(named.partition(b"\r\n")[0]):
             return
-        status, self.received = int(self.received[9:12]), b""
-        assert self.number is not None
-        self.load.answered(self.number, status)
-        self.number = None
-        self.load.idle(self)
+        status = int(self.received[9:12])
+        kept = status < 400 or self.stays(self.received[:head].lower())
+        self.received = b""
+        if self.number is not None:
+            self.load.answered(self.number, status)
+            self.number = None
+            if kept:
+                self.load.idle(self)
+
+    def stays(self, head: bytes) -> bool:
+        """Look at the head of a refusal: whether the connection goes on after it."""
+        self.load.seen.hinted += b"\r\nretry-after:" in head
+        return b"\r\nconnection: close" not in head
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.load.lost(self)
@@ -92,15 +105,14 @@ class Load:
         self.free: list[Connection] = []
         self.waiting: deque[int] = deque()
         self.open = 0
+        self.connecting: set[asyncio.Task[None]] = set()
         self.answers = 0
         self.started = 0.0
 
     async def run(self) -> Seen:
         """Send all, then wait for the last answers."""
-        loop = asyncio.get_running_loop()
         for _ in range(self.order.connections):
-            await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.order.port)
-            self.open += 1
+            await self.connect()
         self.started, cpu = time.perf_counter(), time.process_time()
         due = 0
         while due < self.count:
@@ -116,11 +128,25 @@ class Load:
             self.seen.waiting_at_most = max(self.seen.waiting_at_most, len(self.waiting))
             await asyncio.sleep(TICK)
         self.seen.cpu = (time.process_time() - cpu) / (time.perf_counter() - self.started)
-        give_up = time.perf_counter() + DRAIN_WITHIN
+        self.seen.within = self.seen.statuses.get(200, 0)
+        give_up = time.perf_counter() + self.order.drain
         # An event would cost the measured loop a check an answer.
         while self.answers < self.count and self.open and time.perf_counter() < give_up:  # noqa: ASYNC110
             await asyncio.sleep(TICK)
         return self.seen
+
+    async def connect(self) -> None:
+        """Open one more connection; try again while the server takes none."""
+        while True:
+            try:
+                await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(self), "127.0.0.1", self.order.port
+                )
+            except OSError:
+                await asyncio.sleep(RECONNECT)
+            else:
+                self.open += 1
+                return
 
     def send(self, connection: Connection, number: int) -> None:
         connection.number = number
@@ -142,6 +168,10 @@ class Load:
     def lost(self, connection: Connection) -> None:
         self.seen.lost += 1
         self.open -= 1
+        if self.order.reconnect:
+            task = asyncio.get_running_loop().create_task(self.connect())
+            self.connecting.add(task)
+            task.add_done_callback(self.connecting.discard)
         if connection.number is not None:
             self.answers += 1
         elif connection in self.free:

@@ -25,7 +25,7 @@ import structlog
 import uvicorn
 from filelock import FileLock, Timeout
 
-from footpath import database, log, stopping
+from footpath import database, files, log, stopping
 from footpath.config import Settings, changed, is_loopback, keep_micros, read_settings
 from footpath.errors import BadSetting, FolderInUse, FolderUnusable, ReadFailed, SchemaUnknown
 from footpath.find.duckdb import DuckdbFind
@@ -158,6 +158,7 @@ def serve(settings: Settings) -> None:
         OperatorError: the folder or the address cannot be had.
     """
     log.configure(settings.log)
+    files.make_room(settings.connections)
     listening = _listen(settings)
     address, port = listening.getsockname()[:2]  # the address that a name stood for: it tells who can reach it
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

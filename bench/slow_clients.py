@@ -1,0 +1,135 @@
+"""What slow clients cost the others: ack latency of a normal load, alone and beside 1,000 connections of slowhttptest.
+
+    python -m bench.slow_clients
+
+Three kinds: heads that never end, bodies that never end, answers that nobody reads. Normal load is open-loop
+(bench.pace). Each kind stands between two runs without it; the run fails when the p99 beside it is over twice that of
+the slower of its neighbours, when anything but 200 was answered, or when slowhttptest got no 1,000 connections.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench import machine, results, server, tools
+from bench.contenders import Footpath
+from bench.pacing import pace
+from bench.sustained_report import percentiles
+
+READ_ALL = "/api/retrievelogs?fromTime=0001-01-01&toTime=9999-12-31"
+KINDS: dict[str, list[str]] = {
+    "heads": ["-H", "-i", "5", "-u", "/healthz"],
+    "bodies": ["-B", "-i", "5", "-s", "8192", "-u", "/api/submitlogs"],
+    "readers": ["-X", "-w", "512", "-y", "1024", "-n", "5", "-z", "32", "-u", READ_ALL],
+}
+SETTLE = 3  # s, until slowhttptest has opened its connections
+
+console = Console()
+
+
+def main(
+    rate: Annotated[int, typer.Option(help="Requests a second of the normal load, ten actions each.")] = 300,
+    seconds: Annotated[int, typer.Option(min=5, help="Of each run.")] = 15,
+    connections: Annotated[int, typer.Option(help="Slow connections.")] = 1_000,
+    scratch: Annotated[Path | None, typer.Option(help="A folder on the disk to test; /tmp if not given.")] = None,
+) -> None:
+    """Measure, print, keep JSON; exit 1 when a kind costs too much."""
+    program = tools.program("slowhttptest", "slowhttptest")
+    folder = machine.scratch(scratch)
+    cores = machine.cores()
+    told: list[dict[str, Any]] = []
+    try:
+        footpath = Footpath(folder, cores.server)
+        try:
+            footpath.start()
+            order = {"port": footpath.port, "rate": rate, "seconds": seconds, "actions": 10, "connections": 16}
+            measured("warm-up", pace(order, folder, cores.load))
+            told.append(measured("alone", pace(order, folder, cores.load)))
+            for kind, options in KINDS.items():
+                with slow(program, footpath.port, options, connections, seconds) as log:
+                    seen = pace(order, folder, cores.load)
+                told.append(measured(kind, seen) | {"opened": opened(log.read_text())})
+                told.append(measured("alone", pace(order, folder, cores.load)))
+        finally:
+            footpath.stop()
+    finally:
+        server.remove(folder)
+    wrong = failures(told, connections)
+    show(told)
+    for path in results.save("slow-clients", {"machine": machine.cpu_model(), "runs": told, "failures": wrong}):
+        console.print(f"kept {path}")
+    if wrong:
+        console.print(f"[red]failed: {wrong}")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def slow(program: Path, port: int, options: list[str], connections: int, seconds: int) -> Iterator[Path]:
+    """Run slowhttptest while the block runs; its log."""
+    url = f"http://127.0.0.1:{port}{options[-1]}"
+    command = [str(program), *options[:-2], "-c", str(connections), "-r", "1000", "-l", str(seconds + 2 * SETTLE)]
+    log = Path(f"/tmp/footpath-slow-{port}.log")
+    with log.open("wb") as out:
+        process = subprocess.Popen([*command, "-u", url, "-p", "5"], stdout=out, stderr=out)
+        try:
+            try:
+                process.wait(SETTLE)
+            except subprocess.TimeoutExpired:
+                yield log
+            else:
+                raise RuntimeError(f"slowhttptest ended with {process.returncode}:\n{log.read_text()[-2000:]}")
+        finally:
+            process.terminate()
+            process.wait()
+            log.unlink()
+
+
+def opened(log: str) -> int:
+    """The most connections that it says it had: open ones, and those that the server has closed since."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", log)
+    counts = [
+        sum(int(number) for number in re.findall(r"(?:connected|closed):\s+(\d+)", look))
+        for look in plain.split("slow HTTP test status")
+    ]
+    return max(counts)
+
+
+def measured(name: str, seen: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of one run of the normal load."""
+    acked = sorted(latency for latency in seen["latency"] if latency >= 0)
+    return {"run": name, "ack_ms": percentiles(acked, 50, 99, 100), "statuses": seen["statuses"], "lost": seen["lost"]}
+
+
+def failures(told: list[dict[str, Any]], connections: int) -> list[str]:
+    """What must not have happened."""
+    wrong = []
+    for place, run in enumerate(told):
+        if set(run["statuses"]) != {"200"} or run["lost"]:
+            wrong.append(f"{run['run']}: statuses {run['statuses']}, {run['lost']} connections lost")
+        if "opened" in run:
+            beside = max(told[place - 1]["ack_ms"]["p99"], told[place + 1]["ack_ms"]["p99"])
+            if run["ack_ms"]["p99"] > 2 * beside:
+                wrong.append(f"{run['run']}: p99 {run['ack_ms']['p99']} ms, {beside} ms without")
+            if run["opened"] < connections:
+                wrong.append(f"{run['run']}: only {run['opened']} slow connections were opened")
+    return wrong
+
+
+def show(told: list[dict[str, Any]]) -> None:
+    """Print the runs."""
+    table = Table("beside", "slow connections", "ack p50 ms", "p99", "most")
+    for run in told:
+        ack = run["ack_ms"]
+        table.add_row(run["run"], str(run.get("opened", "")), *[f"{ack[name]:.1f}" for name in ("p50", "p99", "p100")])
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
