@@ -8,6 +8,7 @@ the slower of its neighbours, when anything but 200 was answered, or when slowht
 """
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ KINDS: dict[str, list[str]] = {
     "bodies": ["-B", "-i", "5", "-s", "8192", "-u", "/api/submitlogs"],
     "readers": ["-X", "-w", "512", "-y", "1024", "-n", "5", "-z", "32", "-u", READ_ALL],
 }
+LONGEST = 3_600  # s; it is stopped before
 SETTLE = 3  # s, until slowhttptest has opened its connections
 
 console = Console()
@@ -53,9 +55,9 @@ def main(
             measured("warm-up", pace(order, folder, cores.load))
             told.append(measured("alone", pace(order, folder, cores.load)))
             for kind, options in KINDS.items():
-                with slow(program, footpath.port, options, connections, seconds) as log:
-                    seen = pace(order, folder, cores.load)
-                told.append(measured(kind, seen) | {"opened": opened(log.read_text())})
+                with slow(program, footpath.port, options, connections, folder / "slow.log") as log:
+                    told.append(measured(kind, pace(order, folder, cores.load)))
+                told[-1]["opened"] = opened(log.read_text())
                 told.append(measured("alone", pace(order, folder, cores.load)))
         finally:
             footpath.stop()
@@ -71,11 +73,10 @@ def main(
 
 
 @contextmanager
-def slow(program: Path, port: int, options: list[str], connections: int, seconds: int) -> Iterator[Path]:
+def slow(program: Path, port: int, options: list[str], connections: int, log: Path) -> Iterator[Path]:
     """Run slowhttptest while the block runs; its log."""
     url = f"http://127.0.0.1:{port}{options[-1]}"
-    command = [str(program), *options[:-2], "-c", str(connections), "-r", "1000", "-l", str(seconds + 2 * SETTLE)]
-    log = Path(f"/tmp/footpath-slow-{port}.log")
+    command = [str(program), *options[:-2], "-c", str(connections), "-r", "1000", "-l", str(LONGEST)]
     with log.open("wb") as out:
         process = subprocess.Popen([*command, "-u", url, "-p", "5"], stdout=out, stderr=out)
         try:
@@ -86,9 +87,8 @@ def slow(program: Path, port: int, options: list[str], connections: int, seconds
             else:
                 raise RuntimeError(f"slowhttptest ended with {process.returncode}:\n{log.read_text()[-2000:]}")
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # at which it writes what it has counted
             process.wait()
-            log.unlink()
 
 
 def opened(log: str) -> int:

@@ -52,7 +52,7 @@ def ack_seconds(server: Server) -> float:
 
 @pytest.mark.parametrize("piece", KINDS.values(), ids=KINDS.keys())
 def test_slow_clients_cost_the_others_little(server: Server, piece: bytes) -> None:
-    """Beside 300 slow clients of one kind an action is acknowledged in at most three times the time, or a quarter of a second."""
+    """Beside 300 slow clients of one kind an action is acknowledged in three times the time, or 250 ms, at most."""
     before = ack_seconds(server)
     with ExitStack() as stack:
         for _ in range(SLOW):
