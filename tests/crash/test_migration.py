@@ -79,7 +79,7 @@ def test_a_crash_in_the_middle_leaves_the_old_or_the_new(older: Path, tmp_path: 
     """Killed before any step, the folder has the schema it had or today's, and the next start ends with all it held."""
     work = tmp_path / "work"
     work.mkdir()
-    command = [sys.executable, str(STEPS), "migrate", str(older), str(work)]
+    command = [sys.executable, str(STEPS), "migrate", str(older), str(work), "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     points = [json.loads(line) for line in done.stdout.splitlines()]

@@ -82,7 +82,7 @@ def test_what_was_answered_is_counted(start: Start, workers: str) -> None:
     assert now["footpath_submit_seconds_count"] == 80
     assert now["footpath_commit_requests_sum"] == 80
     assert now["footpath_read_seconds_count"] == 1
-    assert now["footpath_server_processes"] == int(workers)
+    wait_until("every worker has started", lambda: metrics(server)["footpath_server_processes"] == int(workers))
     assert now["footpath_journal_failing"] == 0
     wait_until("the keeper has told of a flush", lambda: metrics(server)["footpath_flushed_actions_total"] > 0)
     wait_until("all is flushed", lambda: metrics(server)["footpath_journal_actions"] == 0)
