@@ -30,7 +30,7 @@ torture: $(TORTURE_PARTS:%=torture-%)
 promises: .venv/developing
 	$(BIN)/python -m tests.promises
 
-# Six minutes of it, for every change; `make test` has the short form of the filters.
+# Some minutes of it; `make test` has the short form of the filters.
 torture-short:
 	$(MAKE) $(patsubst %,torture-%,$(filter-out filters,$(TORTURE_PARTS))) PUBLISH= \
 		KILLS=20 CUTS=5 LIES=1 STRIDE=23 AGAIN=0 FULLS=1 DAMAGES=4 RETRIES=50000 PAIRS=1600 WALKS=100 MODEL=5 STEPS=12 \
