@@ -20,7 +20,7 @@ from tests.crash.oracle import NOTHING, Notes
 from tests.crash.process import Server, check_folder, is_keeper, keepers_of, processes_of, wait_for
 from tests.proof import SEED, publish, times
 
-KILLS = times("KILLS", 15)
+KILLS = times("KILLS", 50)
 ROUND = 50
 CONNECTIONS = 32
 PACE = 0.04  # seconds between two requests of a connection: some 2,000 actions a second in all
