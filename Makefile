@@ -28,7 +28,7 @@ pytest: .venv/developing
 # The oldest versions that pyproject.toml allows.
 test-lowest: .venv/developing
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
-	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[aws]' --group dev
 	.venv-lowest/bin/python -m pytest -q tests/unit tests/conformance
 
 bench: .venv/developing
@@ -44,7 +44,7 @@ bench-fill: .venv/developing
 bench-find: .venv/developing
 	$(BIN)/python -m bench.find --data $(FILLED)
 
-include tests/torture.mk
+include tests/torture.mk tests/scale/scale.mk
 
 bench-overload: .venv/developing
 	$(BIN)/python -m bench.overload
@@ -68,7 +68,9 @@ hostile: .venv/fuzzing
 # Bring the lock file up to date with pyproject.toml.
 lock: .venv/developing
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
-		--python-version 3.11 --group dev --group bench -o requirements-dev.txt
+		--python-version 3.11 --extra aws --group dev --group bench -o requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
+		--python-version 3.11 --extra aws --group scale -c requirements-dev.txt -o requirements-scale.txt
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --group hostile -c requirements-dev.txt -o requirements-hostile.txt
 
