@@ -12,6 +12,7 @@ The way of the data, in the order of the rooms:
     find/       Query -> rows, over hot journal rows and parts together
     web/        the HTTP face of all that
     importing/  files -> the journal, or a running server
+    aws/        the fittings past one machine: a Kinesis stream, an Iceberg table, and the sink between    an extra
     service     picks the fittings, starts and stops the processes
     cli/        the commands
 

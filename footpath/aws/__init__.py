@@ -1,5 +1,6 @@
-"""Past one machine: a Kinesis stream for the journal, an Iceberg table on S3 for the store, Athena or Trino to find.
+"""The fittings for more than one machine: a Kinesis stream as journal, an Iceberg table on S3 as store.
 
-The same HTTP face and the same model; only the fittings differ. Nothing outside of this room imports boto3, pyiceberg
-or pyarrow, which come with `pip install 'footpath[aws]'`.
+    serve -> record -> kinesis (put) -> the stream -> shards -> chunk -> columns -> commit (table, positions)
+
+It comes with the extra: `pip install 'footpath[aws]'`. Nothing outside this room imports what that brings.
 """

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from footpath.cli import backup, check, demo, export, find, forget, importing, keys, rejects, serve, sql, terminal
+from footpath.cli import backup, check, demo, export, find, forget, importing, keys, rejects, serve, sink, sql, terminal
 from footpath.errors import FootpathError
 
 
@@ -38,6 +38,7 @@ app.command()(check.check)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(demo.demo)
+app.command()(sink.sink)
 app.add_typer(keys.app, name="key")
 app.add_typer(rejects.app, name="rejects")
 

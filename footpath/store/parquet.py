@@ -29,19 +29,20 @@ COLUMNS = "user_id, session_id, time, utc_offset, type, properties, id, seq, rec
 ORDER = "user_id, session_id, time, seq"
 ROW_GROUP = 8_192
 
-_WIRE = """'[{"time":"VARCHAR","type":"VARCHAR","properties":"JSON","id":"VARCHAR"}]'"""
-_MINUTES = """
+WIRE = """'[{"time":"VARCHAR","type":"VARCHAR","properties":"JSON","id":"VARCHAR"}]'"""
+UTC_OFFSET = """
 CASE WHEN action.time[-1] = 'Z' THEN 0
      ELSE (CASE action.time[-6] WHEN '-' THEN -1 ELSE 1 END)
           * (CAST(action.time[-5:-4] AS SMALLINT) * 60 + CAST(action.time[-2:] AS SMALLINT)) END"""
 _LOCAL = "CAST(CASE WHEN action.time[-1] = 'Z' THEN action.time[:-2] ELSE action.time[:-7] END AS TIMESTAMP)"
+TIME = f"{_LOCAL} - to_minutes({UTC_OFFSET})"
 HOT = f"""
-SELECT user_id, session_id, {_LOCAL} - to_minutes({_MINUTES}) AS time, CAST({_MINUTES} AS SMALLINT) AS utc_offset,
+SELECT user_id, session_id, {TIME} AS time, CAST({UTC_OFFSET} AS SMALLINT) AS utc_offset,
        action.type AS type, CAST(action.properties AS VARCHAR) AS properties, action.id AS id,
        seq + place AS seq, make_timestamp(received_at) AS received_at
 FROM (SELECT user_id, session_id, seq, received_at, unnest(actions) AS action, unnest(range(len(actions))) AS place
       FROM (SELECT unnest($user_ids::VARCHAR[]) AS user_id, unnest($session_ids::VARCHAR[]) AS session_id,
-                   from_json(unnest($actions::VARCHAR[]), {_WIRE}) AS actions,
+                   from_json(unnest($actions::VARCHAR[]), {WIRE}) AS actions,
                    unnest($seqs::BIGINT[]) AS seq, unnest($received_at::BIGINT[]) AS received_at))
 """
 

@@ -1,0 +1,108 @@
+"""What a sink holds until its next commit: the records of its shards, without second ones, as columns.
+
+A record whose batch id was seen in this chunk, or in one that was committed lately, is a producer's retry and is left
+out. Lately means the last `RECENT` records of this sink since it started; what comes later is left out when it is read.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import zstandard
+
+from footpath.aws import positions, record
+from footpath.aws.columns import Columns, Numbered, Written
+from footpath.aws.shards import Raw
+
+RECENT = 200_000  # batch ids: 25 MB; a producer's retries come within seconds
+SLICE_BYTES = 8 << 20  # of JSON that is turned into columns at once, which takes some 150 MB for a moment
+
+_actions = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Unreadable(NamedTuple):
+    """A record that holds no actions of ours: where it came from, what it was, and what is wrong with it."""
+
+    name: str
+    data: bytes
+    why: str
+
+
+class Recent:
+    """Batch ids that are in the table."""
+
+    def __init__(self, size: int = RECENT) -> None:
+        """Remember the last `size`."""
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._size = size
+
+    def __contains__(self, batch_id: object) -> bool:
+        return batch_id in self._ids
+
+    def add(self, batch_ids: Sequence[str]) -> None:
+        """Remember these, and forget the oldest."""
+        self._ids.update(dict.fromkeys(batch_ids))
+        while len(self._ids) > self._size:
+            self._ids.popitem(last=False)
+
+
+class Chunk:
+    """Gathers records."""
+
+    def __init__(self, columns: Columns, recent: Recent) -> None:
+        """Begin with none; `columns` is emptied."""
+        self.records = self.actions = self.duplicates = self.bytes = 0
+        self.unreadable: list[Unreadable] = []
+        self._columns = columns
+        self._columns.clear()
+        self._recent = recent
+        self._ids: dict[str, None] = {}
+        self._slice: list[Numbered] = []
+        self._slice_bytes = 0
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    @property
+    def ids(self) -> list[str]:
+        """The batch ids that are in it."""
+        return list(self._ids)
+
+    def add(self, shard: str, raws: Sequence[Raw], count: int) -> int:
+        """Take records of a shard whose last action had this count; the count of the last one now."""
+        ordinal = positions.ordinal(shard)
+        for raw in raws:
+            self.records += 1
+            try:
+                one = record.decode(raw.data, self._decompressor)
+                number = len(_actions.decode(one.actions))
+            except (record.NotARecord, msgspec.MsgspecError) as error:
+                self.unreadable.append(Unreadable(f"{shard}/{raw.number}", raw.data, str(error)))
+                continue
+            if one.batch_id in self._ids or one.batch_id in self._recent:
+                self.duplicates += 1
+                continue
+            self._ids[one.batch_id] = None
+            self._slice.append(Numbered(one, (count + 1) << 16 | ordinal))
+            self._slice_bytes += len(one.actions)
+            self.bytes += len(one.actions)
+            self.actions += number
+            count += number
+            if self._slice_bytes >= SLICE_BYTES:
+                self._settle()
+        return count
+
+    def write(self) -> list[Written]:
+        """Write its files."""
+        self._settle()
+        return self._columns.write() if self.actions else []
+
+    def _settle(self) -> None:
+        for bad in self._columns.add(self._slice):
+            del self._ids[bad.record.batch_id]
+            self.actions -= len(_actions.decode(bad.record.actions))
+            data = msgspec.json.encode(bad.record._asdict())
+            self.unreadable.append(
+                Unreadable(f"batch/{bad.record.batch_id}", data, "its actions are not as they should be")
+            )
+        self._slice = []
+        self._slice_bytes = 0

@@ -1,0 +1,144 @@
+"""Records become sorted Parquet files, one a day of the actions' times, by DuckDB.
+
+`add` turns records into columns, a slice at a time, in a table that DuckDB may spill; `write` sorts each day's rows and
+writes them. The text of an action is read by the same SQL as a flush on one machine (`store.parquet`), so that what it
+says cannot differ.
+
+A record whose JSON is well-formed but whose actions are not ours would fail the whole slice for ever: then each record
+of it is tried alone, and those that fail are given back.
+"""
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from footpath.aws.record import Record
+from footpath.store import parquet
+
+COLUMNS = (
+    "user_id", "session_id", "time", "utc_offset", "type", "properties", "id", "seq", "received_at", "batch_id",
+    "place",
+)  # fmt: skip
+ORDER = "user_id, session_id, time, seq"
+BOUNDED = ("user_id", "session_id", "time", "utc_offset", "type", "seq", "received_at")
+"""The columns whose smallest and largest value the table keeps of each file."""
+
+ROW_GROUP = 122_880  # rows: one user of a sorted file of 2 M rows is found with 4 requests to S3
+_FIELD_IDS = ", ".join(f"{name}: {number}" for number, name in enumerate(COLUMNS, 1))
+
+_TIMES = ("time", "received_at")
+_EXTREMES = [
+    f"epoch_us({end}({name}))" if name in _TIMES else f"{end}({name})"  # Python's times end with the year 9999
+    for name in BOUNDED
+    for end in ("min", "max")
+]
+
+_INSERT = f"""
+INSERT INTO chunk BY NAME
+SELECT user_id, session_id, CAST(moment AS DATE) - DATE '1970-01-01' AS day, CAST(moment AS TIMESTAMPTZ) AS time,
+       utc_offset, type, properties, id, seq, CAST(make_timestamp(received_at) AS TIMESTAMPTZ) AS received_at, batch_id,
+       CAST(place AS INTEGER) AS place
+FROM (SELECT user_id, session_id, {parquet.TIME} AS moment, CAST({parquet.UTC_OFFSET} AS INTEGER) AS utc_offset,
+             action.type AS type, CAST(action.properties AS VARCHAR) AS properties, action.id AS id,
+             seq + (place << 16) AS seq, received_at, batch_id, place
+      FROM (SELECT user_id, session_id, seq, received_at, batch_id,
+                   unnest(actions) AS action, unnest(range(len(actions))) AS place
+            FROM (SELECT unnest($user_ids::VARCHAR[]) AS user_id, unnest($session_ids::VARCHAR[]) AS session_id,
+                         from_json(unnest($actions::VARCHAR[]), {parquet.WIRE}) AS actions,
+                         unnest($seqs::BIGINT[]) AS seq, unnest($received_at::BIGINT[]) AS received_at,
+                         unnest($batch_ids::VARCHAR[]) AS batch_id)))
+"""
+_TABLE = """
+CREATE TABLE chunk (
+    user_id VARCHAR NOT NULL, session_id VARCHAR NOT NULL, day BIGINT NOT NULL, time TIMESTAMPTZ NOT NULL,
+    utc_offset INTEGER NOT NULL, type VARCHAR NOT NULL, properties VARCHAR NOT NULL, id VARCHAR, seq BIGINT NOT NULL,
+    received_at TIMESTAMPTZ NOT NULL, batch_id VARCHAR NOT NULL, place INTEGER NOT NULL
+)
+"""
+
+
+class Numbered(NamedTuple):
+    """A record with the seq of its first action; that of the next is 65,536 more."""
+
+    record: Record
+    seq: int
+
+
+class Written(NamedTuple):
+    """A file on this machine, and what the table keeps of it. Times are microseconds since 1970 UTC.
+
+    `day` is the number of days since 1970 of all of its times, `bounds` are the smallest and largest value of each of
+    `BOUNDED`, `ids` how many rows have an id, `splits` where its row groups begin.
+    """
+
+    path: Path
+    day: int
+    rows: int
+    bounds: dict[str, tuple[Any, Any]]
+    ids: int
+    splits: list[int]
+
+
+class Columns:
+    """The actions of one chunk, in an engine of `parquet.engine`."""
+
+    def __init__(self, engine: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        """Begin with none; files are written to `folder`."""
+        self._engine = engine
+        self._folder = folder
+        engine.execute("SET TimeZone = 'UTC'")
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was added."""
+        self._engine.execute("DROP TABLE IF EXISTS chunk")
+        self._engine.execute(_TABLE)
+
+    def add(self, records: Sequence[Numbered]) -> list[Numbered]:
+        """Add the actions of some records; those that hold no actions of ours are given back instead."""
+        if not records:
+            return []
+        try:
+            self._engine.execute(
+                _INSERT,
+                {
+                    "user_ids": [one.record.user_id for one in records],
+                    "session_ids": [one.record.session_id for one in records],
+                    "actions": [one.record.actions for one in records],
+                    "seqs": [one.seq for one in records],
+                    "received_at": [one.record.received_at for one in records],
+                    "batch_ids": [one.record.batch_id for one in records],
+                },
+            )
+        except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException):
+            if len(records) == 1:
+                return list(records)
+            middle = len(records) // 2
+            return self.add(records[:middle]) + self.add(records[middle:])
+        return []
+
+    def write(self) -> list[Written]:
+        """Write the files, sorted, without Bloom filters: sorted, the smallest and largest value say as much."""
+        days = self._engine.execute(
+            f"SELECT day, count(*), count(id), {', '.join(_EXTREMES)} FROM chunk GROUP BY day ORDER BY day"
+        ).fetchall()
+        return [self._write(*row) for row in days]
+
+    def _write(self, day: int, rows: int, ids: int, *bounds: Any) -> Written:
+        path = self._folder / f"{uuid.uuid4()}.parquet"
+        self._engine.execute(
+            f"COPY (SELECT {', '.join(COLUMNS)} FROM chunk WHERE day = $day ORDER BY {ORDER})"
+            f" TO {parquet.quote(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP},"
+            f" WRITE_BLOOM_FILTER false, FIELD_IDS {{{_FIELD_IDS}}})",
+            {"day": day},
+        )
+        splits = self._engine.execute(
+            "SELECT min(coalesce(dictionary_page_offset, data_page_offset)) FROM parquet_metadata($file)"
+            " GROUP BY row_group_id ORDER BY row_group_id",
+            {"file": parquet.pattern(path)},
+        ).fetchall()
+        pairs = dict(zip(BOUNDED, zip(bounds[::2], bounds[1::2], strict=True), strict=True))
+        return Written(path, day, rows, pairs, ids, [offset for (offset,) in splits])
