@@ -16,7 +16,8 @@ The way of the data, in the order of the rooms:
     service     picks the fittings, starts and stops the processes
     cli/        the commands
 
-Beside them: `demo` makes traffic up, and `client` sends it.
+Beside them: `client` tracks from Python programs and `sending/` brings that to a server, `testing` is a server for the
+tests of such programs, and `demo` makes traffic up.
 
 Below them all: `errors` (one small tree), `config` (settings), `log`, and `database` (the SQLite file).
 """

@@ -112,9 +112,9 @@ def _by_size(arrivals: Iterator["Arrival"]) -> Iterator[list["Arrival"]]:
 def _to_server(url: str, key: str | None, stack: ExitStack) -> _Send:
     from msgspec.json import encode
 
-    from footpath.client import Client
+    from footpath.sending.patient import PatientSender
 
-    client = stack.enter_context(closing(Client(url, key)))
+    client = stack.enter_context(closing(PatientSender(url, key)))
 
     def send(arrivals: list["Arrival"]) -> _Count:
         answer = client.submit(encode([arrival.batch for arrival in arrivals]), f"footpath-demo-{uuid.uuid4().hex}")

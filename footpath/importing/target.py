@@ -5,9 +5,9 @@ from contextlib import closing, contextmanager
 from typing import NamedTuple, Protocol
 
 from footpath.action import Reject
-from footpath.client import Client
 from footpath.errors import CommandFailed
 from footpath.importing.chunk import Chunk
+from footpath.sending.patient import PatientSender
 
 
 class Stored(NamedTuple):
@@ -29,7 +29,7 @@ class Target(Protocol):
 class ServerTarget:
     """Stores chunks through a running server."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: PatientSender) -> None:
         """Send through a client."""
         self._client = client
 
@@ -49,5 +49,5 @@ class ServerTarget:
 @contextmanager
 def opened(url: str, key: str | None = None) -> Iterator[ServerTarget]:
     """Store through the server at an address, with a key if it asks for one."""
-    with closing(Client(url, key)) as client:
+    with closing(PatientSender(url, key)) as client:
         yield ServerTarget(client)
