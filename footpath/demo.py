@@ -45,6 +45,18 @@ SITE = {
     "account": (("home", "inventory", "help", "communities"), ("orders", "edit", "sign-out")),
     "help": (("home", "search", "account"), ("question", "contact", "chat")),
 }
+# Where on its page each of those stands, from left and top; people click around it.
+SPOTS = {
+    element: (0.12 + 0.31 * place + 0.02 * turn, 0.1 + 0.19 * place + 0.04 * turn)
+    for turn, (_, elements) in enumerate(SITE.values())
+    for place, element in enumerate(elements)
+}
+AROUND = 0.08  # so far at most, most of them nearer
+BESIDE = 0.25  # share of clicks that are elsewhere: in the left quarter, where the menus are
+SCREENS = ((1280, 800), (1536, 864), (390, 844), (1920, 1080))  # a user has one
+HEIGHTS = {
+    kind: 900 + 350 * (turn * 5 % 9) for turn, kind in enumerate(SITE)
+}  # of a page 1280 wide; narrow ones are longer
 ENTRANCES = ("home", "home", "home", "search", "item", "communities")
 ZONES = tuple(timezone(timedelta(minutes=m)) for m in (-360, 0, 60, 330, -300, 540, 120, -480, 345, -210, 660))
 EPOCHS = tuple(datetime(1970, 1, 1, tzinfo=UTC).astimezone(zone) for zone in ZONES)
@@ -186,8 +198,24 @@ def _step(rng: random.Random, visit: _Visit) -> tuple[str, dict[str, Any]]:
         return "NAVIGATE", {"pageFrom": page, "pageTo": visit.page}
     if roll < 0.6:
         return "VIEW", {"viewedId": item or _page(rng, "item")[5:], "page": page}
-    x, y = int(rng.random() * 1280), int(rng.random() * 2400)
-    return "CLICK", {"locationX": x, "locationY": y, "page": page, "element": rng.choice(SITE[kind][1])}
+    width, screen = SCREENS[visit.rank % len(SCREENS)]
+    height = max(screen, HEIGHTS[kind] * 1280 // width)
+    x, y = rng.random(), rng.random()
+    element = rng.choice(SITE[kind][1])
+    if x > BESIDE:
+        left, top = SPOTS[element]
+        x = left + AROUND * (2 * (x - BESIDE) / (1 - BESIDE) - 1) ** 3
+        y = top + AROUND * (2 * y - 1) ** 3
+    return "CLICK", {
+        "locationX": int(width * x),
+        "locationY": int(height * y),
+        "page": page,
+        "element": element,
+        "viewportWidth": width,
+        "viewportHeight": screen,
+        "pageWidth": width,
+        "pageHeight": height,
+    }
 
 
 def _page(rng: random.Random, kind: str) -> str:

@@ -72,11 +72,19 @@ def parse(raw: bytes) -> Query:
     Raises:
         BadQuery: with the parameter and the next step in its message.
     """
+    return build(parameters(raw))
+
+
+def parameters(raw: bytes) -> dict[str, list[str]]:
+    """The parameters of a query string, each with the values it was given.
+
+    Raises:
+        BadQuery: it cannot be read.
+    """
     try:
-        given = parse_qs(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
+        return parse_qs(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
         raise BadQuery(f"the query string cannot be read: {error}") from error
-    return build(given)
 
 
 def build(given: Mapping[str, Sequence[str]]) -> Query:
@@ -85,30 +93,58 @@ def build(given: Mapping[str, Sequence[str]]) -> Query:
     Raises:
         BadQuery: with the parameter and the next step in its message.
     """
+    one = known(given, PARAMETERS)
+    if not any(name in given for name in _FILTERS):
+        raise BadQuery("give at least one of userId, sessionId, logType, or fromTime with toTime")
+    query = structs.replace(filters(given), order=order(one.get("order", "asc")), limit=_limit(one.get("limit")))
+    return _at_cursor(query, one["cursor"]) if "cursor" in one else query
+
+
+def known(given: Mapping[str, Sequence[str]], names: Sequence[str]) -> dict[str, str]:
+    """The first value of each parameter, when all are among `names`, are not empty, and only logType is repeated.
+
+    Raises:
+        BadQuery: one is not.
+    """
     for name, values in given.items():
-        if name not in PARAMETERS:
-            raise BadQuery(f"there is no parameter {name[:60]!r}; known are {', '.join(PARAMETERS)}")
+        if name not in names:
+            raise BadQuery(f"there is no parameter {name[:60]!r}; known are {', '.join(names)}")
         if len(values) > 1 and name != "logType":
             raise BadQuery(f"{name} is given {len(values)} times; give it once")
         if any(not value for value in values):
             raise BadQuery(f"{name} is empty; give it a value or leave it out")
-    if not any(name in given for name in _FILTERS):
-        raise BadQuery("give at least one of userId, sessionId, logType, or fromTime with toTime")
-    one = {name: values[0] for name, values in given.items()}
+    return {name: values[0] for name, values in given.items()}
+
+
+def filters(given: Mapping[str, Sequence[str]]) -> Query:
+    """The Query of those parameters that say which actions (ids, types and the time range), without looking at others.
+
+    Raises:
+        BadQuery: with the parameter and the next step in its message.
+    """
+    one = {name: given[name][0] for name in _FILTERS if name in given}
     for name in ("userId", "sessionId"):
         if len(one.get(name, "")) > MAX_ID_LENGTH:
             raise BadQuery(f"{name} is longer than {MAX_ID_LENGTH} characters; no such id is ever kept")
     time_from, time_to = _range(one.get("fromTime"), one.get("toTime"))
-    query = Query(
+    return Query(
         user_id=one.get("userId"),
         session_id=one.get("sessionId"),
         types=_types(given.get("logType", ())),
         time_from=time_from,
         time_to=time_to,
-        order=_order(one.get("order", "asc")),
-        limit=_limit(one.get("limit")),
     )
-    return _at_cursor(query, one["cursor"]) if "cursor" in one else query
+
+
+def number(name: str, text: str, least: int, most: int) -> int:
+    """A whole number from `least` to `most`.
+
+    Raises:
+        BadQuery: it is none.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise BadQuery(f"{name} {text[:60]!r} is not a whole number from {least} to {most}")
+    return int(text)
 
 
 def _range(first: str | None, last: str | None) -> tuple[int | None, int | None]:
@@ -187,7 +223,12 @@ def _types(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(types))
 
 
-def _order(value: str) -> Order:
+def order(value: str) -> Order:
+    """The order of that name.
+
+    Raises:
+        BadQuery: there is none.
+    """
     if value == "asc":
         return "asc"
     if value == "desc":

@@ -29,6 +29,7 @@ from footpath import database, files, log, stopping
 from footpath.config import Settings, changed, is_loopback, keep_micros, read_settings
 from footpath.errors import BadSetting, FolderInUse, FolderUnusable, ReadFailed, SchemaUnknown
 from footpath.find.duckdb import DuckdbFind
+from footpath.find.overviews import DuckdbOverviews
 from footpath.journal import rejected
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import due
@@ -115,7 +116,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         except (apsw.Error, FolderUnusable, SchemaUnknown) as error:
             raise ReadFailed(f"the rejects could not be read: {error}") from error
 
-    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place)
+    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place, DuckdbOverviews(find))
 
 
 @contextmanager

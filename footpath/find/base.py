@@ -4,6 +4,8 @@ import enum
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
+from footpath.overview.asked import ClicksOf, CountsOf, FlowsOf, SessionsOf
+from footpath.overview.told import Clicks, Counts, Flows, Session
 from footpath.query import Query
 
 
@@ -48,4 +50,42 @@ class Find(Protocol):
 
     def columns(self, query: Query) -> Iterator[Any]:
         """The matching actions in time order, as objects with `__arrow_c_stream__`, with the columns of a part."""
+        ...
+
+
+class SessionsPage(NamedTuple):
+    """Some sessions, and the cursor of the next page; None if this is the last."""
+
+    sessions: list[Session]
+    next_cursor: str | None
+
+
+class Overviews(Protocol):
+    """Sums actions up.
+
+    The hard cases are those of `Find`: everything that was said to be kept before the call is counted, once; what has
+    expired is not; half failed: ReadFailed. Each answer is of one moment.
+    """
+
+    def sessions(self, asked: SessionsOf) -> SessionsPage:
+        """One page of a user's sessions, by when they ended, then by id; only actions that match make a session.
+
+        Pages neither skip nor repeat while writes go on: all see what the first one saw.
+        """
+        ...
+
+    def counts(self, asked: CountsOf) -> Counts:
+        """Actions by type in buckets of UTC, in rising order.
+
+        Raises:
+            BadQuery: there are more buckets than `footpath.overview.asked.MAX_BUCKETS`.
+        """
+        ...
+
+    def clicks(self, asked: ClicksOf) -> Clicks:
+        """Clicks by cell of the page, row by row; those that have no place are only counted."""
+        ...
+
+    def flows(self, asked: FlowsOf) -> Flows:
+        """Navigations by their two pages, the most frequent first, then by page; the rest as one number."""
         ...

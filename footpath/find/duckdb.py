@@ -70,6 +70,13 @@ class DuckdbFind:
             for window, parts in self._time_windows(view, query):
                 yield from slices.columns(view, sql.in_time(query), sql.condition(window), parts)
 
+    @contextlib.contextmanager
+    def look(self, query: Query) -> Iterator[View]:
+        """What a read of this query sees, for statements of its own within the block."""
+        view = self._view(query)
+        with view.ending(self._deadlines):
+            yield view
+
     def close(self) -> None:
         """Close everything; reads that go on fail."""
         self._stack.close()

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from footpath.config import Settings
 from footpath.errors import FootpathError
-from footpath.find.base import Find
+from footpath.find.base import Find, Overviews
 from footpath.journal.base import Journal
 from footpath.keys.ring import Ring
 from footpath.metrics.board import Place
@@ -29,7 +29,9 @@ from footpath.web import docs, metrics, responses
 from footpath.web.auth import Gate, Guard
 from footpath.web.intake import Intake, Limits
 from footpath.web.noting import RETRIEVE_PATH, Noting
+from footpath.web.overviews import CLICKS_PATH, COUNTS_PATH, FLOWS_PATH, SESSIONS_PATH, Overview
 from footpath.web.protocol import SUBMIT_PATH
+from footpath.web.readers import Readers
 from footpath.web.rejects import REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
 from footpath.web.retrieve import Retrieve
@@ -42,7 +44,8 @@ class Fittings(NamedTuple):
 
     `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `rejects`
     reads those that are kept, in any thread. `gauges` and `measure` give metrics by name, the first in the loop, the
-    second in any thread. `place` is where to write them for other processes.
+    second in any thread. `place` is where to write them for other processes. `overviews` is None where the store gives
+    none.
     """
 
     journal: Journal
@@ -54,6 +57,7 @@ class Fittings(NamedTuple):
     gauges: Callable[[], Mapping[str, float]] = dict
     measure: Callable[[], Mapping[str, float]] = dict
     place: Place | None = None
+    overviews: Overviews | None = None
 
 
 Open = Callable[[AsyncExitStack], Fittings]
@@ -78,17 +82,18 @@ class App:
             held_bytes=settings.held_bytes,
         )
         self.intake = Intake(Submit(lambda: self.fittings.journal, counts), self._gate, limits, counts)
-        self._retrieve = retrieve = Retrieve(
-            lambda: self.fittings.find,
-            readers=settings.readers,
-            waiting_reads=settings.waiting_reads,
-            stalled_seconds=settings.stalled_seconds,
-        )
+        self._readers = readers = Readers(settings.readers, settings.waiting_reads)
+        retrieve = Retrieve(lambda: self.fittings.find, readers, stalled_seconds=settings.stalled_seconds)
+        overview = Overview(lambda: self.overviews, readers)
         users = Users(lambda: self.fittings.forget, refuse_days=settings.forgotten_days)
         self._router = Starlette(
             lifespan=self._lifespan,
             routes=[
                 Route(RETRIEVE_PATH, retrieve.answer),
+                Route(SESSIONS_PATH, overview.sessions),
+                Route(COUNTS_PATH, overview.counts),
+                Route(CLICKS_PATH, overview.clicks),
+                Route(FLOWS_PATH, overview.flows),
                 Route(REJECTS_PATH, Rejects(lambda: self.fittings.rejects).answer, methods=["GET"]),
                 Route("/metrics", self._metrics),
                 Route(f"{PATH}{{userId:path}}", users.delete, methods=["DELETE"]),
@@ -109,6 +114,17 @@ class App:
         if self._fittings is None:
             raise RuntimeError("the server has not started")
         return self._fittings
+
+    @property
+    def overviews(self) -> Overviews:
+        """The overviews of the running server.
+
+        Raises:
+            HTTPException: its store gives none.
+        """
+        if self.fittings.overviews is None:
+            raise HTTPException(404)
+        return self.fittings.overviews
 
     @property
     def report(self) -> Report:
@@ -140,7 +156,7 @@ class App:
         return {
             "footpath_connections": self.intake.connections,
             "footpath_body_bytes": self.intake.held,
-            **self._retrieve.gauges(),
+            **self._readers.gauges(),
             **self.fittings.gauges(),
         }
 

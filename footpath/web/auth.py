@@ -23,7 +23,15 @@ from footpath.keys.ring import Ring
 from footpath.metrics.counts import Counts
 from footpath.web.responses import Headers, describe
 
-ROLES: dict[str, Role] = {"/api/submitlogs": "write", "/api/retrievelogs": "read", "/metrics": "read"}
+ROLES: dict[str, Role] = {
+    "/api/submitlogs": "write",
+    "/api/retrievelogs": "read",
+    "/api/sessions": "read",
+    "/api/counts": "read",
+    "/api/clicks": "read",
+    "/api/flows": "read",
+    "/metrics": "read",
+}
 """What role a path needs. Every other path below /api/ needs admin; all else is open."""
 
 PREFLIGHT_SECONDS = 7200  # how long a browser may remember a preflight: Chrome's own limit

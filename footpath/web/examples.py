@@ -91,6 +91,53 @@ RETRIEVE_CURL = (
   '{ORIGIN}/api/retrievelogs?fromTime=2018-01-01&toTime=2018-12-31'""",
     ),
 )
+OVERVIEWS: dict[str, Any] = {
+    "Sessions": {
+        "sessions": [
+            {
+                "userId": "ABC123XYZ",
+                "sessionId": "XYZ456ABC",
+                "start": "2018-10-21T03:37:28Z",
+                "end": "2018-10-21T03:37:30Z",
+                "actions": 3,
+                "clicks": 1,
+                "views": 1,
+                "navigations": 1,
+                "firstPage": "communities",
+                "lastPage": "inventory",
+            }
+        ]
+    },
+    "Counts": {"bucket": "PT15M", "counts": [{"time": "2018-10-21T03:30:00Z", "CLICK": 1, "VIEW": 1, "NAVIGATE": 1}]},
+    "Clicks": {
+        "page": "inventory",
+        "columns": 50,
+        "rows": 50,
+        "clicks": 4,
+        "unplaced": 1,
+        "cells": [{"x": 2, "y": 0, "count": 2}, {"x": 31, "y": 7, "count": 1}],
+    },
+    "Flows": {"flows": [{"from": "communities", "to": "inventory", "count": 1}], "others": 0},
+}
+OVERVIEW_CURL = {
+    "Sessions": (("The last twenty sessions of a user", f"curl '{ORIGIN}/api/sessions?userId=ABC123XYZ&limit=20'"),),
+    "Counts": (
+        ("A day in quarters of an hour", f"curl '{ORIGIN}/api/counts?fromTime=2018-10-21&toTime=2018-10-21'"),
+        ("What one user did, by days", f"curl '{ORIGIN}/api/counts?userId=ABC123XYZ&bucket=day'"),
+    ),
+    "Clicks": (
+        (
+            "A week of clicks on a page",
+            f"curl '{ORIGIN}/api/clicks?page=inventory&fromTime=2018-10-15&toTime=2018-10-21&columns=50&rows=50'",
+        ),
+    ),
+    "Flows": (
+        (
+            "The twenty ways most gone in a day",
+            f"curl '{ORIGIN}/api/flows?fromTime=2018-10-21&toTime=2018-10-21&limit=20'",
+        ),
+    ),
+}
 FORGET_CURL = (
     ("Forget a user", f"curl -X DELETE '{ORIGIN}/api/users/ABC123XYZ'"),
     ("Only what they did before 2026", f"curl -X DELETE '{ORIGIN}/api/users/ABC123XYZ?before=2026-01-01'"),

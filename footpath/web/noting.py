@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from footpath.metrics.counts import Counts
 
 RETRIEVE_PATH = "/api/retrievelogs"
+READS = {RETRIEVE_PATH, "/api/sessions", "/api/counts", "/api/clicks", "/api/flows"}  # whose time is told
 ELSEWHERE = "other"  # stands for every path that is no route: those are without number
 
 _log = structlog.get_logger()
@@ -54,7 +55,7 @@ class Noting:
         path = scope["path"]
         route = self._paths.get(scope.get("endpoint")) or (path if path in self._known else ELSEWHERE)
         self._counts.answered(route, status)
-        if route != RETRIEVE_PATH or status >= 400:
+        if route not in READS or status >= 400:
             return
         self._counts.read_seconds.observe(seconds)
         if seconds >= self._slow_seconds:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from footpath import action, errors
 from footpath.query import PARAMETERS
-from footpath.web import examples, schemas
+from footpath.web import examples, overview_docs, schemas
 from footpath.web.auth import role_of
 from footpath.web.rejects import PARAMETERS as REJECT_PARAMETERS
 from footpath.web.retrieve import MEDIA
@@ -77,6 +77,7 @@ def _paths() -> Json:
     paths: Json = {
         "/api/submitlogs": {"post": _submit()},
         "/api/retrievelogs": {"get": _retrieve()},
+        **{path: {"get": route} for path, route in overview_docs.routes().items()},
         "/api/users/{userId}": {"delete": _forget()},
         "/api/rejects": {"get": _rejects()},
         "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},

@@ -139,7 +139,7 @@ def _kind(schema: Json) -> str:
     if schema.get("type") == "array":
         return f"array of {_kind(schema['items'])}"
     if "enum" in schema:
-        return "one of " + ", ".join(f"<code>{escape(choice)}</code>" for choice in schema["enum"])
+        return "one of " + ", ".join(f"<code>{escape(str(choice))}</code>" for choice in schema["enum"])
     if "const" in schema:
         return f"<code>{escape(schema['const'])}</code>"
     limits = ""

@@ -6,7 +6,7 @@ commands, as they need the folder.
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from msgspec import Struct
 from msgspec.json import encode
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from footpath.action import MAX_ID_LENGTH
 from footpath.errors import BadQuery
 from footpath.journal.rejected import Chosen, KeptReject
-from footpath.query import rfc3339
+from footpath.query import known, number, parameters, rfc3339
 from footpath.validate import CODES
 
 REJECTS_PATH = "/api/rejects"
@@ -83,11 +83,7 @@ def parse(raw: bytes) -> Page:
     Raises:
         BadQuery: with the parameter and the next step in its message.
     """
-    try:
-        given = parse_qs(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError as error:
-        raise BadQuery(f"the query string cannot be read: {error}") from error
-    return build(given)
+    return build(parameters(raw))
 
 
 def build(given: Mapping[str, Sequence[str]]) -> Page:
@@ -96,25 +92,12 @@ def build(given: Mapping[str, Sequence[str]]) -> Page:
     Raises:
         BadQuery: with the parameter and the next step in its message.
     """
-    for name, values in given.items():
-        if name not in PARAMETERS:
-            raise BadQuery(f"there is no parameter {name[:60]!r}; known are {', '.join(PARAMETERS)}")
-        if len(values) > 1:
-            raise BadQuery(f"{name} is given {len(values)} times; give it once")
-        if not values[0]:
-            raise BadQuery(f"{name} is empty; give it a value or leave it out")
-    one = {name: values[0] for name, values in given.items()}
+    one = known(given, PARAMETERS)
     code, user_id = one.get("code"), one.get("userId")
     if code is not None and code not in CODES:
         raise BadQuery(f"code {code[:60]!r} is not one that an action is refused with; they are {', '.join(CODES)}")
     if user_id is not None and len(user_id) > MAX_ID_LENGTH:
         raise BadQuery(f"userId is longer than {MAX_ID_LENGTH} characters; no such id is ever kept")
-    after = _number("after", one.get("after", "0"), 0, MAX_ID)
-    limit = _number("limit", one.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
+    after = number("after", one.get("after", "0"), 0, MAX_ID)
+    limit = number("limit", one.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
     return Page(Chosen(code=code, user_id=user_id), after, limit)
-
-
-def _number(name: str, text: str, least: int, most: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most):
-        raise BadQuery(f"{name} {text[:60]!r} is not a whole number from {least} to {most}")
-    return int(text)

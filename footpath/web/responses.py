@@ -1,5 +1,7 @@
 """Errors become answers in one place: the status table, and the one JSON shape `{"code", "message"}`."""
 
+from urllib.parse import parse_qsl, urlencode
+
 from msgspec import Struct
 from msgspec.json import encode
 from starlette.responses import Response
@@ -71,3 +73,12 @@ INTERNAL: tuple[int, Headers, bytes] = (
     body("internal", "footpath met a fault of its own; its log says which"),
 )
 """What is answered when footpath itself is at fault."""
+
+NOBODY = Response()
+"""For a client that has gone: nothing of it is sent."""
+
+
+def following(path: str, query: bytes, cursor: str) -> str:
+    """The header Link to the next page: the same parameters with the new cursor."""
+    kept = [(name, value) for name, value in parse_qsl(query.decode(), keep_blank_values=True) if name != "cursor"]
+    return f'<{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'

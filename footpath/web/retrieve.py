@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from footpath.errors import Busy, NotAcceptable
+from footpath.errors import NotAcceptable
 from footpath.find.answer import page, stream
 from footpath.find.base import Find
 from footpath.query import Query, parse
 from footpath.web.protocol import CUT
+from footpath.web.readers import Readers
+from footpath.web.responses import NOBODY, following
 
 MEDIA = {
     "json": "application/json",
@@ -35,21 +36,17 @@ _FORMS["application/ndjson"] = "ndjson"
 class Retrieve:
     """The route, over a find that is there once the server has started."""
 
-    def __init__(self, find: Callable[[], Find], *, readers: int, waiting_reads: int, stalled_seconds: float) -> None:
+    def __init__(self, find: Callable[[], Find], readers: Readers, *, stalled_seconds: float) -> None:
         """Prepare to answer.
 
         Args:
             find: gives the find at the time of a request.
-            readers: requests that are read at once; further ones wait.
-            waiting_reads: that may wait for that at once; further ones are refused as Busy.
+            readers: has the places of those who read.
             stalled_seconds: that a client may take nothing of its answer before it is cut off.
         """
         self._find = find
+        self._readers = readers
         self._stalled_seconds = stalled_seconds
-        self._free = asyncio.Semaphore(readers)
-        self._waiting = self._running = 0
-        self._waiting_reads = waiting_reads
-        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
 
     async def answer(self, request: Request) -> Response:
         """Take one request."""
@@ -61,49 +58,24 @@ class Retrieve:
             pieces = self._pieces(request, query, form)
             first = await anext(pieces, b"")  # so that what fails at once is answered with its status
             return _Streamed(first, pieces, headers, self._stalled_seconds)
-        async with self._place():
+        async with self._readers.place():
             if await request.is_disconnected():
-                return _NOBODY
-            body, next_cursor = await asyncio.wrap_future(self._threads.submit(page, self._find(), query, form))
+                return NOBODY
+            body, next_cursor = await asyncio.wrap_future(self._readers.start(page, self._find(), query, form))
         if next_cursor is not None:
-            headers["link"] = f'<{_next(request.url.path, text, next_cursor)}>; rel="next"'
+            headers["link"] = following(request.url.path, text, next_cursor)
         return Response(body, headers=headers)
 
-    def gauges(self) -> dict[str, float]:
-        """Reads that are answered and that wait, just now."""
-        return {"footpath_reads_running": self._running, "footpath_reads_waiting": self._waiting}
-
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None]:
-        """One of the places of readers, as soon as one is free.
-
-        Raises:
-            Busy: too many wait for one already.
-        """
-        if self._free.locked() and self._waiting >= self._waiting_reads:
-            raise Busy(f"{self._waiting} reads wait for others to end; ask again in a moment")
-        self._waiting += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
-            self._free.release()
-
     async def _pieces(self, request: Request, query: Query, form: str) -> AsyncGenerator[bytes]:
-        async with self._place():
+        async with self._readers.place():
             if await request.is_disconnected():  # while it waited: whoever still waits goes first
                 return
             pieces = iter(())  # type: Iterator[bytes]
-            running: Future[Any] = self._threads.submit(stream, self._find(), query, form)
+            running: Future[Any] = self._readers.start(stream, self._find(), query, form)
             try:
                 pieces = await asyncio.wrap_future(running)
                 while True:
-                    running = self._threads.submit(next, pieces, None)
+                    running = self._readers.start(next, pieces, None)
                     piece = await asyncio.wrap_future(running)
                     if piece is None:
                         return
@@ -147,19 +119,10 @@ class _Streamed(StreamingResponse):
                 await receive()  # until the connection is gone
 
 
-_NOBODY = Response()  # for a client that has gone: nothing of it is sent
-
-
 async def _chain(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     yield first
     async for piece in rest:
         yield piece
-
-
-def _next(path: str, text: bytes, cursor: str) -> str:
-    """The address of the next page: the same parameters with the new cursor."""
-    kept = [(name, value) for name, value in parse_qsl(text.decode(), keep_blank_values=True) if name != "cursor"]
-    return f"{path}?{urlencode([*kept, ('cursor', cursor)])}"
 
 
 def negotiate(accept: str) -> str:

@@ -10,6 +10,7 @@ from msgspec import json
 
 from footpath import action, errors, validate
 from footpath.keys.key import Role
+from footpath.overview import asked, told
 from footpath.query import MAX_LIMIT
 from footpath.store.forgetting import Forgotten
 from footpath.web import examples, responses
@@ -78,6 +79,48 @@ _FIELDS: dict[tuple[str, str], Json] = {
     ("Told", "length"): {"description": "Bytes of the action as it was sent.", "minimum": 0},
     ("Told", "isCut"): {"description": f"Whether only its first {action.MAX_REJECT_BYTES >> 10} KiB were kept."},
     ("Told", "raw"): {"description": "The action as it was sent; bytes that are not UTF-8 as `\\xNN`."},
+    ("Session", "userId"): {"description": "Whose."},
+    ("Session", "sessionId"): {"description": "Which."},
+    ("Session", "start"): {"description": "When the first of its actions was, in UTC.", "format": "date-time"},
+    ("Session", "end"): {"description": "When the last of them was, in UTC.", "format": "date-time"},
+    ("Session", "actions"): {"description": "How many there are.", "minimum": 1},
+    ("Session", "clicks"): {"description": "How many are of type CLICK.", "minimum": 0},
+    ("Session", "views"): {"description": "How many are of type VIEW.", "minimum": 0},
+    ("Session", "navigations"): {"description": "How many are of type NAVIGATE.", "minimum": 0},
+    ("Session", "firstPage"): {
+        "description": "The page of the first action that names one: `page` of a click or view, `pageFrom` of a"
+        " navigation, or `pageTo` if it has only that. Null if none does.",
+    },
+    ("Session", "lastPage"): {
+        "description": "The page of the last action that names one, as above but with `pageTo` before `pageFrom`.",
+    },
+    ("Sessions", "sessions"): {"description": "They are by when they ended, those that ended together by id."},
+    ("Count", "time"): {"description": "When the bucket begins, in UTC.", "format": "date-time"},
+    ("Count", "CLICK"): {"description": "Clicks in it.", "minimum": 0},
+    ("Count", "VIEW"): {"description": "Views in it.", "minimum": 0},
+    ("Count", "NAVIGATE"): {"description": "Navigations in it.", "minimum": 0},
+    ("Counts", "bucket"): {"description": "How long a bucket is.", "enum": list(told.ISO.values())},
+    ("Counts", "counts"): {"description": "In the order of time."},
+    ("Cell", "x"): {"description": "Its column, from 0 at the left.", "minimum": 0, "maximum": asked.GRID - 1},
+    ("Cell", "y"): {"description": "Its row, from 0 at the top.", "minimum": 0, "maximum": asked.GRID - 1},
+    ("Cell", "count"): {"description": "Clicks in it.", "minimum": 1},
+    ("Clicks", "page"): {"description": "The page, as it was asked for."},
+    ("Clicks", "columns"): {"description": "Columns of the grid."},
+    ("Clicks", "rows"): {"description": "Rows of the grid."},
+    ("Clicks", "clicks"): {"description": "All clicks on the page.", "minimum": 0},
+    ("Clicks", "unplaced"): {
+        "description": "How many of them are in no cell, because they do not say where on the page they were.",
+        "minimum": 0,
+    },
+    ("Clicks", "cells"): {"description": "Row by row."},
+    ("Flow", "from"): {"description": "The page they left."},
+    ("Flow", "to"): {"description": "The page they went to."},
+    ("Flow", "count"): {"description": "How often.", "minimum": 1},
+    ("Flows", "flows"): {"description": "The most frequent first, then by page."},
+    ("Flows", "others"): {
+        "description": "Navigations in the time range beside those: less frequent ones, and those without both pages.",
+        "minimum": 0,
+    },
     ("Failure", "code"): {"description": "For programs; it does not change."},
     ("Failure", "message"): {"description": "For people: what is wrong, and the next step."},
     ("Line", "seq"): {
@@ -96,7 +139,8 @@ def ref(name: str, kind: str = "schemas") -> Json:
 
 def schemas() -> Json:
     """All schemas, by name."""
-    types = (action.Batch, action.Action, action.Reject, Submitted, Forgotten, Told, responses.Failure)
+    overviews = (told.Sessions, told.Counts, told.Clicks, told.Flows)
+    types = (action.Batch, action.Action, action.Reject, Submitted, Forgotten, Told, *overviews, responses.Failure)
     _, made = json.schema_components(types, ref_template="#/components/schemas/{name}")
     found = made["Action"]["properties"]
     made["Line"] = {
@@ -119,7 +163,8 @@ def schemas() -> Json:
     return dict(made)
 
 
-def _parameter(name: str, description: str, schema: Json, example: str | int, **more: Any) -> Json:
+def parameter(name: str, description: str, schema: Json, example: str | int, **more: Any) -> Json:
+    """A parameter of a query string."""
     return {"name": name, "in": "query", "description": description, "schema": schema, "example": example, **more}
 
 
@@ -128,51 +173,51 @@ _NAMES = [name.lower() for name in action.TYPE_BITS]
 PARAMETERS = {
     item["name"]: item
     for item in (
-        _parameter("userId", "Only of this user; exactly this text.", _ID, "ABC123XYZ"),
-        _parameter("sessionId", "Only of this session; exactly this text.", _ID, "XYZ456ABC"),
-        _parameter(
+        parameter("userId", "Only of this user; exactly this text.", _ID, "ABC123XYZ"),
+        parameter("sessionId", "Only of this session; exactly this text.", _ID, "XYZ456ABC"),
+        parameter(
             "logType",
             f"Only of this type: {', '.join(_NAMES)}, in any case. Repeat it for several.",
             {"type": "array", "items": {"type": "string", "pattern": f"^({'|'.join(_ANY_CASE.values())})$"}},
             "click",
             explode=True,
         ),
-        _parameter(
+        parameter(
             "fromTime",
             "Not before this: RFC 3339, or without an offset (UTC), or a date (its beginning). Needs `toTime`.",
             {"type": "string"},
             "2018-10-20T21:37:28-06:00",
         ),
-        _parameter(
+        parameter(
             "toTime", "Not after this; a date means its end. Needs `fromTime`.", {"type": "string"}, "2018-10-21"
         ),
-        _parameter(
+        parameter(
             "limit",
             f"At most this many actions, up to {MAX_LIMIT:,}; `Link` then leads to the rest.",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
             1000,
         ),
-        _parameter(
+        parameter(
             "cursor",
             "Where a page goes on: take it from `Link` as it is, with the other parameters unchanged.",
             {"type": "string"},
             "WzE1NDAwOTMwNDgwMDAwMDAsMSwzLCI0NzE2ZmJkOWJhZGEiXQ",
         ),
-        _parameter("order", "By time: oldest or newest first.", {"enum": ["asc", "desc"], "default": "asc"}, "desc"),
+        parameter("order", "By time: oldest or newest first.", {"enum": ["asc", "desc"], "default": "asc"}, "desc"),
     )
 }
 REJECT_PARAMETERS = {
     item["name"]: item
     for item in (
-        _parameter("userId", "Only of this user; exactly this text.", _ID, "ABC123XYZ"),
-        _parameter("code", "Only those refused with this code.", {"enum": list(validate.CODES)}, "unknown_type"),
-        _parameter(
+        parameter("userId", "Only of this user; exactly this text.", _ID, "ABC123XYZ"),
+        parameter("code", "Only those refused with this code.", {"enum": list(validate.CODES)}, "unknown_type"),
+        parameter(
             "after",
             "Only with a higher `id` than this.",
             {"type": "integer", "minimum": 0, "maximum": MAX_REJECT_ID, "default": 0},
             17,
         ),
-        _parameter(
+        parameter(
             "limit",
             "At most this many; `Link` then leads to the rest.",
             {"type": "integer", "minimum": 1, "maximum": MAX_REJECTS, "default": DEFAULT_LIMIT},
@@ -200,13 +245,13 @@ USER: Json = {
     "example": "ABC123XYZ",
 }
 FORGET_PARAMETERS = [
-    _parameter(
+    parameter(
         "before",
         "Only actions with a time before this one, and rejects received before it; nothing is refused afterwards.",
         {"type": "string"},
         "2026-01-01",
     ),
-    _parameter(
+    parameter(
         "allowReturn",
         "Whether what comes for them from now on is taken in. Not together with `before`.",
         {"enum": ["true", "false"], "default": "false"},

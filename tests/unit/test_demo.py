@@ -197,11 +197,27 @@ def test_types_and_spellings(day: list[Arrival]) -> None:
 def test_each_type_has_its_properties(day: list[Arrival]) -> None:
     """A good action's properties are those of its type, no more and no fewer."""
     shape = {
-        "CLICK": {"locationX", "locationY", "page", "element"},
+        "CLICK": {
+            "locationX",
+            "locationY",
+            "page",
+            "element",
+            *(f"{what}{side}" for what in ("viewport", "page") for side in ("Width", "Height")),
+        },
         "VIEW": {"viewedId", "page"},
         "NAVIGATE": {"pageFrom", "pageTo"},
     }
     assert all(set(a["properties"]) == shape[a["type"].upper()] for a in actions_of(day) if not faults(a))
+
+
+def test_clicks_lie_on_their_page(day: list[Arrival]) -> None:
+    """Each good click lies on its page, no smaller than the screen, and many are around their element."""
+    clicks = [a["properties"] for a in actions_of(day) if not faults(a) and a["type"].upper() == "CLICK"]
+    for click in clicks:
+        assert 0 <= click["locationX"] <= click["pageWidth"] == click["viewportWidth"]
+        assert 0 <= click["locationY"] <= click["pageHeight"] >= click["viewportHeight"]
+    banner = [click["locationY"] / click["pageHeight"] for click in clicks if click["element"] == "banner"]
+    assert max(Counter(int(place * 10) for place in banner).values()) > len(banner) / 3
 
 
 def test_walks_follow_the_site() -> None:

@@ -1,17 +1,20 @@
 """The OpenAPI document against the code that it describes."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from msgspec import json
 
 from footpath import action, errors, validate
 from footpath.config import Settings
+from footpath.overview import asked
 from footpath.query import PARAMETERS, build
 from footpath.web import examples, rejects, responses
 from footpath.web.app import App
 from footpath.web.openapi import FORGET_ERRORS, REJECT_ERRORS, RETRIEVE_ERRORS, SUBMIT_ERRORS, document
+from footpath.web.overview_docs import OVERVIEW_ERRORS
 
 DOCUMENT = document()
 
@@ -29,10 +32,11 @@ def members(value: Any) -> Iterator[tuple[str, Any]]:
 
 def test_every_error_of_the_status_table_is_told() -> None:
     """The errors of the routes together are those of the status table, each under its status with its code."""
-    assert {*SUBMIT_ERRORS, *RETRIEVE_ERRORS, *FORGET_ERRORS, *REJECT_ERRORS} == set(responses.STATUS)
+    assert {*SUBMIT_ERRORS, *RETRIEVE_ERRORS, *OVERVIEW_ERRORS, *FORGET_ERRORS, *REJECT_ERRORS} == set(responses.STATUS)
     for path, method, kinds in (
         ("/api/submitlogs", "post", SUBMIT_ERRORS),
         ("/api/retrievelogs", "get", RETRIEVE_ERRORS),
+        *((path, "get", OVERVIEW_ERRORS) for path in ("/api/sessions", "/api/counts", "/api/clicks", "/api/flows")),
         ("/api/users/{userId}", "delete", FORGET_ERRORS),
         ("/api/rejects", "get", REJECT_ERRORS),
     ):
@@ -61,6 +65,29 @@ def test_every_parameter_of_rejects_is_told() -> None:
     parameters = DOCUMENT["paths"]["/api/rejects"]["get"]["parameters"]
     assert tuple(item["name"] for item in parameters) == rejects.PARAMETERS
     rejects.build({item["name"]: [str(item["example"])] for item in parameters})
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "build"),
+    [
+        ("/api/sessions", asked.SESSIONS, asked.sessions_of),
+        ("/api/counts", asked.COUNTS, asked.counts_of),
+        ("/api/clicks", asked.CLICKS, asked.clicks_of),
+        ("/api/flows", asked.FLOWS, asked.flows_of),
+    ],
+)
+def test_every_parameter_of_an_overview_is_told(
+    path: str, names: tuple[str, ...], build: Callable[[asked.Given], object]
+) -> None:
+    """The document has the parameters that an overview takes, their examples are understood, and the required are."""
+    parameters = DOCUMENT["paths"][path]["get"]["parameters"]
+    assert tuple(item["name"] for item in parameters) == names
+    given = {item["name"]: [str(item["example"])] for item in parameters if item["name"] != "cursor"}
+    build(given)
+    for item in parameters:
+        if item.get("required"):
+            with pytest.raises(errors.BadQuery):
+                build({name: value for name, value in given.items() if name != item["name"]})
 
 
 def test_every_route_is_told() -> None:

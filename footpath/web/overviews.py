@@ -1,0 +1,69 @@
+"""GET /api/sessions, /api/counts, /api/clicks and /api/flows: the query string -> what is asked -> one JSON answer."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec.json import encode
+from starlette.requests import Request
+from starlette.responses import Response
+
+from footpath.find.base import Overviews
+from footpath.overview import asked as asking
+from footpath.overview.told import Sessions
+from footpath.query import parameters
+from footpath.web.readers import Readers
+from footpath.web.responses import NOBODY, following
+
+SESSIONS_PATH, COUNTS_PATH, CLICKS_PATH, FLOWS_PATH = "/api/sessions", "/api/counts", "/api/clicks", "/api/flows"
+
+T = TypeVar("T")
+
+
+class Overview:
+    """The four routes, over overviews that are there once the server has started."""
+
+    def __init__(self, overviews: Callable[[], Overviews], readers: Readers) -> None:
+        """`overviews` gives them at the time of a request; `readers` has the places of those who read."""
+        self._overviews = overviews
+        self._readers = readers
+
+    async def sessions(self, request: Request) -> Response:
+        """A page of a user's sessions."""
+        query: bytes = request.scope["query_string"]
+        asked = asking.sessions_of(parameters(query))
+        page = await self._look(request, lambda: self._overviews().sessions(asked))
+        if page is None:
+            return NOBODY
+        answer = _json(Sessions(page.sessions))
+        if page.next_cursor is not None:
+            answer.headers["link"] = following(request.url.path, query, page.next_cursor)
+        return answer
+
+    async def counts(self, request: Request) -> Response:
+        """Actions over time."""
+        asked = asking.counts_of(parameters(request.scope["query_string"]))
+        return _json(await self._look(request, lambda: self._overviews().counts(asked)))
+
+    async def clicks(self, request: Request) -> Response:
+        """Clicks over a page."""
+        asked = asking.clicks_of(parameters(request.scope["query_string"]))
+        return _json(await self._look(request, lambda: self._overviews().clicks(asked)))
+
+    async def flows(self, request: Request) -> Response:
+        """Navigations between pages."""
+        asked = asking.flows_of(parameters(request.scope["query_string"]))
+        return _json(await self._look(request, lambda: self._overviews().flows(asked)))
+
+    async def _look(self, request: Request, look: Callable[[], T]) -> T | None:
+        """What a look gives, in a place of those who read; None when the client has gone before its turn."""
+        async with self._readers.place():
+            if await request.is_disconnected():
+                return None
+            return await asyncio.wrap_future(self._readers.start(look))
+
+
+def _json(told: object) -> Response:
+    if told is None:
+        return NOBODY
+    return Response(encode(told), headers={"cache-control": "no-store"}, media_type="application/json")
