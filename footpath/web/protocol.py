@@ -2,6 +2,7 @@
 
 - A POST to `submitlogs` is gathered and answered by a `Taking`; every other request goes uvicorn's way to the ASGI
   application. Both stand in the same queue, so pipelined requests are answered in order.
+- A head that was let in is known again by its bytes, without the parser (see `heads`).
 - uvicorn writes the head and the body of an answer one by one, and uvloop sends each at once: a fifth of the time of a
   one-action request went there. Here what is written in one turn of the event loop is sent together at its end.
 - uvicorn waits for ever for a head or a body, keeps heads of any size, and takes any number of connections. Here
