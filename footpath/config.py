@@ -8,12 +8,13 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from footpath.errors import BadSetting
+from footpath.memory import MB, shares
 
 MAX_COUNT = 1_000_000_000_000  # of actions or bytes: more than one machine holds
 MAX_DURATION = 1_000_000_000  # seconds or hours: more than anyone waits, and as microseconds still 64 bits
@@ -72,7 +73,10 @@ SETTINGS = {item.name: str(item.metadata["doc"]) for item in fields(Settings)}
 
 
 def read_settings(
-    flags: Mapping[str, object], environment: Mapping[str, str] = os.environ, file: Path | None = None
+    flags: Mapping[str, object],
+    environment: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+    memory: int | None = None,
 ) -> Settings:
     """Put the settings together.
 
@@ -80,6 +84,7 @@ def read_settings(
         flags: values given on the command line; None means not given.
         environment: where `FOOTPATH_*` is looked up.
         file: a TOML file with settings as top-level keys.
+        memory: bytes that there are, if defaults are to be lowered where that is little.
 
     Raises:
         BadSetting: a name is not known or a value does not fit; the message names where it came from.
@@ -101,7 +106,25 @@ def read_settings(
     for name, (value, source) in found.items():
         if name in _RULES and not _RULES[name][0](getattr(settings, name)):
             raise BadSetting(f"{source} is {str(value)!r}; {_RULES[name][1]}")
-    return settings
+    return settings if memory is None else _within(settings, memory, found)
+
+
+def _within(settings: Settings, memory: int, chosen: Collection[str]) -> Settings:
+    """The settings with the defaults that bound memory lowered to what there is; those that were chosen stay."""
+    lowered: dict[str, Any] = {}
+    for name, most in shares(memory, settings.workers).items():
+        default = getattr(settings, name)
+        if name not in chosen and most < in_bytes(default):
+            lowered[name] = f"{most // MB}MB" if isinstance(default, str) else most
+    return replace(settings, **lowered)
+
+
+def in_bytes(memory: str | int) -> int:
+    """An amount of memory, like 256MB or 1.5 GiB, as DuckDB understands it."""
+    if isinstance(memory, int):
+        return memory
+    number, unit = re.fullmatch(r"([\d.]+) ?([KMGT]I?B)", memory.upper()).groups()  # type: ignore[union-attr]
+    return int(float(number) * (1024 if "I" in unit else 1000) ** (" KMGT".index(unit[0])))
 
 
 def _read_file(file: Path) -> dict[str, object]:
