@@ -7,7 +7,9 @@ KILLS ?= 500
 CUTS ?= 300
 LIES ?= 10
 STRIDE ?= 1
-AGAIN ?= 4
+AGAIN ?= 2
+AGAIN_STRIDE ?= 3
+SCENARIOS ?=
 FULLS ?= 20
 DAMAGES ?= 300
 RETRIES ?= 1000000
@@ -55,7 +57,7 @@ torture-cuts: .venv/developing torture-tools
 	CUTS=$(CUTS) LIES=$(LIES) $(TORTURING) tests/crash/test_cut.py
 
 torture-syscalls: .venv/developing torture-tools
-	STRIDE=$(STRIDE) AGAIN=$(AGAIN) $(TORTURING) tests/crash/test_syscalls.py
+	STRIDE=$(STRIDE) AGAIN=$(AGAIN) AGAIN_STRIDE=$(AGAIN_STRIDE) SCENARIOS="$(SCENARIOS)" $(TORTURING) tests/crash/test_syscalls.py
 
 torture-errors: .venv/developing torture-tools
 	$(TORTURING) tests/crash/test_fsync.py
