@@ -47,7 +47,7 @@ bench-fill: .venv/developing
 bench-find: .venv/developing
 	$(BIN)/python -m bench.find --data $(FILLED)
 
-include tests/torture.mk tests/scale/scale.mk
+include tests/torture.mk tests/scale/scale.mk tests/browser/browser.mk
 
 bench-overload: .venv/developing
 	$(BIN)/python -m bench.overload
@@ -74,6 +74,8 @@ lock: .venv/developing
 		--python-version 3.11 --extra aws --group dev --group bench -o requirements-dev.txt
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --extra aws --group scale -c requirements-dev.txt -o requirements-scale.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
+		--python-version 3.11 --group browser -c requirements-dev.txt -o requirements-browser.txt
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --group hostile -c requirements-dev.txt -o requirements-hostile.txt
 

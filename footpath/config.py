@@ -65,6 +65,8 @@ class Settings:
     stalled_seconds: float = _setting(30.0, "how long a client may take nothing of its answer before it is cut off")
     read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
     keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
+    tracker_path: str = _setting("/footpath.js", "where the tracker of pages is; ad blockers know common names")
+    tracker_submit_path: str = _setting("/api/submitlogs", "where the tracker sends to: a second name of submitlogs")
     log: str = _setting("auto", "how to log: json, text, or auto (text on a terminal)")
 
 
@@ -193,6 +195,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}", re.ASCII)
 _Rule = tuple[Callable[[Any], object], str]
 _COUNT: _Rule = (lambda value: 1 <= value <= MAX_COUNT, f"it must be between 1 and {MAX_COUNT:,}")
 _DURATION: _Rule = (lambda value: 0 < value <= MAX_DURATION, f"it must be more than 0 and at most {MAX_DURATION:,}")
@@ -204,6 +207,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds", "slow_read_seconds"), _DURATION),
     "forgotten_days": (lambda value: 0 < value <= 36_500, "it must be more than 0 and at most 36,500"),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
+    **dict.fromkeys(("tracker_path", "tracker_submit_path"), (_PATH.fullmatch, "it must be a path like /a/b.js")),
     "keep": (_is_keep, "it must be a number with s, m, h, d or w, like 90d, of at most 31 years, or empty"),
     "reject_bytes": (lambda value: 0 <= value <= MAX_COUNT, f"it must be between 0 and {MAX_COUNT:,}"),
     "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),

@@ -26,7 +26,6 @@ from footpath.web.intake import BODY_RATE, LOOK_SECONDS, Intake, Limits
 from footpath.web.responses import PLAIN, Headers
 from footpath.web.taking import Taking
 
-SUBMIT_PATH = b"/api/submitlogs"
 CUT = "footpath.cut"  # in a scope's extensions: a function that ends the connection at once, unsent bytes and all
 MAX_HEAD = 32 * 1024  # bytes of a request's line and headers: nginx takes 32 KB (4 of 8k), h11 64, and nobody sends 16
 MAX_COMING = 4 * MAX_BODY  # bytes after a head: a body in chunks of two bytes; extensions and trailers count as well
@@ -168,7 +167,7 @@ class Protocol(HttpToolsProtocol):
             self.parser.left = sum([int(value) for name, value in headers if name == b"content-length"])
         if self.parser.get_method() == b"POST":
             path, _, query = url.partition(b"?")
-            if path == SUBMIT_PATH or plain(path) == SUBMIT_PATH:
+            if path in self._intake.paths or plain(path) in self._intake.paths:
                 self._take(Head(query, headers, named), piece, keep_alive=keep_alive and version == "1.1")
                 return
         expects = self.expect_100_continue
