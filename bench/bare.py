@@ -25,7 +25,7 @@ from footpath.keys.grant import OPEN
 from footpath.web import protocol
 from footpath.web.framing import Parser
 from footpath.web.heads import Head
-from footpath.web.intake import Intake
+from footpath.web.intake import SUBMIT_PATH, Intake
 from footpath.web.taking import NOBODY_WAITS, Send, Taking
 
 
@@ -91,7 +91,7 @@ class Bare(protocol.Protocol):
         piece, self._piece = self._piece, None
         if self.parser.get_method() == b"POST":
             path, _, query = self.url.partition(b"?")
-            if path == protocol.SUBMIT_PATH:
+            if path == SUBMIT_PATH:
                 self._take(Head(query, headers, dict(headers)), piece, keep_alive=self.parser.should_keep_alive())
                 return
         HttpToolsProtocol.on_message_begin(self)
