@@ -5,7 +5,6 @@ from typing import Annotated
 
 from typer import Option
 
-from footpath import memory
 from footpath.config import SETTINGS, read_settings
 
 
@@ -25,4 +24,4 @@ def serve(
     from footpath import service
 
     flags = {"data": data, "host": host, "port": port, "workers": workers, "log": log, "keep": keep}
-    service.serve(read_settings(flags, file=config, memory=memory.given()))
+    service.serve(read_settings(flags, file=config))

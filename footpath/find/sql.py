@@ -1,13 +1,39 @@
-"""Query -> SQL. The text holds no value of a query: those are bound.
+"""Query -> SQL, in two dialects: DuckDB's, and Trino's, which is Athena's. Values are bound, never in the text.
 
-A found row has the columns of a part. `action_json` and its like make the text of an answer inside the engine, where it
-is done for a vector of rows at a time: in Python it would cost ten times as much.
+DuckDB     over parts and hot rows. A found row has the columns of a part. `action_json` and its like make the text of
+           an answer inside the engine, where it is done for a vector of rows at a time: in Python it would cost ten
+           times as much.
+Trino      over an Iceberg table, where one action may stand several times: whoever put it may have tried again. `over`
+           gives each once. Text is made in Python (`text`): the rows come over a network anyway, and so there is one
+           account of how an action is written.
 """
 
-from typing import Any
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from footpath.find.base import Shape
-from footpath.query import Query
+from footpath.query import Position, Query
+
+Bindings = dict[str, Any]
+
+
+class Dialect(NamedTuple):
+    """Where the two differ in a condition: how a bound time is written, and what is bound for it."""
+
+    instant: str
+    bound_instant: Callable[[int], Any]
+
+
+def _as_text(micros: int) -> str:
+    """A time as Trino's CAST takes it: bound as text, since Athena binds only numbers and text."""
+    return f"{_EPOCH + timedelta(microseconds=micros)} UTC"
+
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - its zone is written behind it
+DUCKDB = Dialect("make_timestamp({})", int)
+TRINO = Dialect("CAST({} AS timestamp(6) with time zone)", _as_text)
 
 _LOCAL = "(time + to_minutes(utc_offset))"
 _OFFSET = """
@@ -46,31 +72,112 @@ def in_time(query: Query) -> str:
     return f"time {query.order}, seq {query.order}"
 
 
-def condition(query: Query, user_from: str | None = None, user_before: str | None = None) -> tuple[str, dict[str, Any]]:
+def condition(query: Query, user_from: str | None = None, user_before: str | None = None) -> tuple[str, Bindings]:
     """The WHERE of a query, within a range of user_id if one is given, and its bindings; on the columns of a part."""
-    later, sooner = (">", "<") if query.order == "asc" else ("<", ">")
-    at_after = f"time {later} make_timestamp($after_time) OR seq {later} $after_seq"
-    at_until = f"time {sooner} make_timestamp($until_time) OR seq {sooner}= $until_seq"
-    types = {f"type_{place}": name for place, name in enumerate(query.types)}
-    after, until = query.after, query.until
-    parts: list[tuple[str, dict[str, Any]]] = [
-        ("user_id = $user_id", {"user_id": query.user_id}),
+    user_range: list[tuple[str, Bindings]] = [
         ("user_id >= $user_from", {"user_from": user_from}),
         ("user_id < $user_before", {"user_before": user_before}),
+    ]
+    return _all_of([*_filters(query, DUCKDB), *user_range, *_places(query, DUCKDB)])
+
+
+def _filters(query: Query, dialect: Dialect) -> list[tuple[str, Bindings]]:
+    """What is asked for: conditions on what every copy of an action has in common."""
+    types = {f"type_{place}": name for place, name in enumerate(query.types)}
+    return [
+        ("user_id = $user_id", {"user_id": query.user_id}),
         ("session_id = $session_id", {"session_id": query.session_id}),
         (f"type IN ({', '.join('$' + name for name in types)})", types),
-        ("time >= make_timestamp($time_from)", {"time_from": query.time_from}),
-        ("time <= make_timestamp($time_to)", {"time_to": query.time_to}),
-        (
-            f"time {later}= make_timestamp($after_time) AND ({at_after})",
-            {} if after is None else {"after_time": after.time, "after_seq": after.seq},
-        ),
-        (
-            f"time {sooner}= make_timestamp($until_time) AND ({at_until})",
-            {} if until is None else {"until_time": until.time, "until_seq": until.seq},
-        ),
+        _bound("time >= {}", "time_from", query.time_from, dialect),
+        _bound("time <= {}", "time_to", query.time_to, dialect),
+        *(_beyond(name, sign, place.time, dialect) for name, sign, place in _ends(query)),
         ("seq <= $last_seq", {"last_seq": query.last_seq}),
     ]
-    given = [(text, values) for text, values in parts if values and None not in values.values()]
+
+
+def _places(query: Query, dialect: Dialect) -> list[tuple[str, Bindings]]:
+    """After which place in the order of a read, and up to which; also on seq, which copies do not share."""
+    found = []
+    for name, sign, place in _ends(query):
+        strict = "" if name == "after" else "="
+        instant = dialect.instant.format(f"${name}_time")
+        bindings = {f"{name}_time": dialect.bound_instant(place.time), f"{name}_seq": place.seq}
+        found.append((f"(time {sign} {instant} OR time = {instant} AND seq {sign}{strict} ${name}_seq)", bindings))
+    return found
+
+
+def _ends(query: Query) -> list[tuple[str, str, Position]]:
+    later, sooner = (">", "<") if query.order == "asc" else ("<", ">")
+    ends = (("after", later, query.after), ("until", sooner, query.until))
+    return [(name, sign, place) for name, sign, place in ends if place is not None]
+
+
+def _beyond(name: str, sign: str, time: int, dialect: Dialect) -> tuple[str, Bindings]:
+    return _bound(f"time {sign}= {{}}", f"{name}_time", time, dialect)
+
+
+def _bound(text: str, name: str, time: int | None, dialect: Dialect) -> tuple[str, Bindings]:
+    bound = None if time is None else dialect.bound_instant(time)
+    return text.format(dialect.instant.format(f"${name}")), {name: bound}
+
+
+def _all_of(conditions: list[tuple[str, Bindings]]) -> tuple[str, Bindings]:
+    """Those whose values are given, together."""
+    given = [(text, values) for text, values in conditions if values and None not in values.values()]
     bindings = {name: value for _, values in given for name, value in values.items()}
     return " AND ".join([text for text, _ in given] or ["true"]), bindings
+
+
+class Statement(NamedTuple):
+    """A statement in Trino's SQL, and the values of its question marks: text and whole numbers only."""
+
+    text: str
+    values: tuple[str | int, ...]
+
+
+COLUMNS_OF_TABLE = (
+    "user_id, session_id, CAST(time AS varchar), utc_offset, type, properties, id, seq, CAST(received_at AS varchar)"
+)
+"""What `over` gives, in this order; times as `2018-10-20 21:37:28.000000 UTC`, since Athena has them as text anyway."""
+
+_ONE_COPY = (
+    "row_number() OVER (PARTITION BY user_id, id, IF(id IS NULL, batch_id), IF(id IS NULL, place)"
+    " ORDER BY seq, batch_id)"
+)
+"""Which copy of an action a row is: those with an id are one per user and id, others one per batch and place in it."""
+
+
+def over(table: str, query: Query, order: str) -> Statement:
+    """The actions of an Iceberg table that match, each once, in an order of this module's.
+
+    Copies are told apart after the filters: what two copies of one action share is filtered first, which is what keeps
+    the read to the files it needs. What only one of them may have, its place in the order, is looked at last.
+
+    Args:
+        table: its name, as it is written in SQL.
+        query: what is asked for.
+        order: `in_time` or `by_session` of the same query.
+    """
+    inner, bindings = _all_of(_filters(query, TRINO))
+    outer, more = _all_of(_places(query, TRINO))
+    limit = "" if query.limit is None else f" LIMIT {query.limit}"
+    text = (
+        f"SELECT {COLUMNS_OF_TABLE} FROM (SELECT *, {_ONE_COPY} AS copy FROM {table} WHERE {inner})"
+        f" WHERE copy = 1 AND {outer} ORDER BY {order}{limit}"
+    )
+    return in_order(text, bindings | more)
+
+
+def in_order(text: str, bindings: Bindings) -> Statement:
+    """A statement with named parameters as one with question marks."""
+    names = _NAME.findall(text)
+    return Statement(_NAME.sub("?", text), tuple(bindings[name] for name in names))
+
+
+def identifier(name: str) -> str:
+    """A name of a table, schema or catalog, as it is written in SQL."""
+    quoted = name.replace('"', '""')
+    return f'"{quoted}"'
+
+
+_NAME = re.compile(r"\$(\w+)")

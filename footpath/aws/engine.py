@@ -1,0 +1,43 @@
+"""What a find over a table needs of the engine that reads it: Trino, or Athena, whose SQL is Trino's."""
+
+from collections.abc import Generator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from footpath.find.sql import Statement
+
+Row = tuple[Any, ...]
+
+
+class Begun(NamedTuple):
+    """A statement that has begun: what it sees does not change any more. Closing `rows` ends it, read or not."""
+
+    rows: Generator[list[Row]]
+
+
+class Engine(Protocol):
+    """Runs statements over one table. Any thread may use it.
+
+    The hard cases:
+
+    - absent: a table, database or permission that is not there is ReadFailed, and its sentence names the next step;
+    - large: rows come in chunks, in flat memory;
+    - half failed: the rows raise ReadFailed; they never just end early;
+    - twice: a statement that changes something is sent once, and not again when its answer is lost.
+    """
+
+    @property
+    def table(self) -> str:
+        """The table's name, as it is written in SQL."""
+        ...
+
+    def begin(self, statement: Statement) -> Begun:
+        """Begin to read; times are text, in UTC."""
+        ...
+
+    def change(self, statement: Statement) -> int:
+        """Run a statement that deletes, to its end; how many rows it deleted."""
+        ...
+
+    def properties(self) -> Mapping[str, str]:
+        """The table's properties whose names begin with `footpath.`, as they are now."""
+        ...
