@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-sustained bench-fill bench-find bench-overload bench-slow hostile clean
+.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-overload bench-slow hostile clean
 
 serve: .venv/installed
 	$(BIN)/footpath serve
@@ -34,6 +34,9 @@ test-lowest: .venv/developing
 bench: .venv/developing
 	$(BIN)/python -m bench.ingest
 
+bench-keys: .venv/developing
+	$(BIN)/python -m bench.keys
+
 bench-sustained: .venv/developing
 	$(BIN)/python -m bench.sustained
 
@@ -44,7 +47,7 @@ bench-fill: .venv/developing
 bench-find: .venv/developing
 	$(BIN)/python -m bench.find --data $(FILLED)
 
-include tests/torture.mk tests/scale/scale.mk
+include tests/torture.mk tests/scale/scale.mk tests/browser/browser.mk
 
 bench-overload: .venv/developing
 	$(BIN)/python -m bench.overload
@@ -71,6 +74,8 @@ lock: .venv/developing
 		--python-version 3.11 --extra aws --group dev --group bench -o requirements-dev.txt
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --extra aws --group scale -c requirements-dev.txt -o requirements-scale.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
+		--python-version 3.11 --group browser -c requirements-dev.txt -o requirements-browser.txt
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --group hostile -c requirements-dev.txt -o requirements-hostile.txt
 

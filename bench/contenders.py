@@ -22,6 +22,7 @@ class Contender(ABC):
 
     name: str
     note: str
+    headers: Sequence[str] = ()  # of each request, beside the usual ones
 
     def __init__(self, folder: Path, core: int) -> None:
         self.folder = folder
@@ -138,12 +139,40 @@ class FlaskSqlite(Contender):
             database.close()
 
 
+class Keyed(Footpath):
+    name = "footpath, with a key"
+    note = "the same; every request carries a write key that has a rate"
+
+    def start(self) -> None:
+        self.headers = [f"Authorization: Bearer {create_key(self.data)}"]
+        super().start()
+
+
+class Bare(Footpath):
+    name = "footpath, no limits"
+    note = "the same without a key and without the limits that bench.bare names"
+
+    def start(self) -> None:
+        self.serve([sys.executable, "-m", "bench.bare", str(self.data), str(self.port)])
+
+
 CONTENDERS: dict[str, type[Contender]] = {
     "footpath": Footpath,
     "parse-only": ParseOnly,
     "fastapi": FastApi,
     "flask": FlaskSqlite,
+    "keyed": Keyed,
+    "bare": Bare,
 }
+
+
+def create_key(data: Path) -> str:
+    """A write key of a folder; its rate is so high that it is counted and never reached."""
+    command = ["key", "create", "--role", "write", "--name", "bench", "--rate", "1000000000", "--data", str(data)]
+    done = subprocess.run(
+        [sys.executable, "-m", "footpath", *command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
 
 
 def footpath_serve(data: Path, port: int) -> list[str]:

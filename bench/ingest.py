@@ -10,6 +10,7 @@ processes that are not under test took of the server's core: a cell with much of
 import itertools
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from bench import bodies, machine, results, server, wrk
 from bench.contenders import CONTENDERS
 from bench.ingest_report import Cell, figure, summary, table
 
+USUAL = ("footpath", "parse-only", "fastapi", "flask")
 WARM_UP = 1  # s: imports, caches, the first checkpoint
 
 console = Console(width=None if sys.stdout.isatty() else 150)
@@ -44,7 +46,7 @@ def main(
     scratch: Annotated[Path | None, typer.Option(help="A folder on the disk to test; /tmp if not given.")] = None,
 ) -> None:
     """Measure, print the table, keep JSON and plot."""
-    chosen = contender or list(CONTENDERS)
+    chosen = contender or list(USUAL)
     unknown = set(chosen) - set(CONTENDERS)
     if unknown:
         raise typer.BadParameter(f"unknown contender {', '.join(sorted(unknown))}: choose of {', '.join(CONTENDERS)}")
@@ -74,20 +76,22 @@ def measure(plan: Plan, turn: int, name: str, size: int, file: Path) -> Cell:
     contender = CONTENDERS[name](home, plan.cores.server)
     try:
         contender.start()
-        load = {"connections": plan.connections, "core": plan.cores.load}
-        warm = wrk.run(contender.port, file, seconds=WARM_UP, **load)
+        load = partial(wrk.run, contender.port, file, connections=plan.connections, core=plan.cores.load)
+        warm = load(seconds=WARM_UP, headers=contender.headers)
         before, http, busy = contender.cpu_seconds(), contender.http_seconds(), machine.busy_seconds(plan.cores.server)
-        seen = wrk.run(contender.port, file, seconds=plan.seconds, **load)
+        seen = load(seconds=plan.seconds, headers=contender.headers)
         cpu = (contender.cpu_seconds() - before) / seen.seconds
         on_core = (machine.busy_seconds(plan.cores.server) - busy) / seen.seconds
-        others = on_core - (contender.http_seconds() - http) / seen.seconds
+        mine = (contender.http_seconds() - http) / seen.seconds
         stored = contender.stored()
     finally:
         contender.stop()
     acked = (warm.acked + seen.acked) * size
     check(contender.name, acked, stored, under_way=2 * plan.connections * size, runs=(warm, seen))
     server.remove(home)
-    cell = Cell(name, contender.name, size, turn, seen.acked * size / seen.seconds, cpu, others, acked, stored, seen)
+    others = on_core - mine
+    rate = seen.acked * size / seen.seconds
+    cell = Cell(name, contender.name, size, turn, rate, cpu, mine, others, acked, stored, seen)
     console.print(
         f"round {turn + 1}  {size:>3} a request  {contender.name:<22} {cell.actions_per_second:>11,.0f} actions/s  "
         f"p99 {seen.p99_ms:>8.2f} ms  server {cpu:.2f} cores, others {others:.2f}, wrk {seen.cpu:.2f}"

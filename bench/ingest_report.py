@@ -35,6 +35,7 @@ class Cell:
     round: int
     actions_per_second: float
     server_cores: float
+    http_cores: float  # of it, the process that speaks HTTP
     others: float  # cores that something else took of the server's core, kernel work for the network included
     acked: int
     stored: int | None

@@ -3,6 +3,7 @@
 import json
 import resource
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,12 @@ class Totals:
         return self.requests - self.refused
 
 
-def run(port: int, bodies: Path, *, seconds: int, connections: int, core: int) -> Totals:
-    """Load for so many seconds; raises when wrk fails or gives no totals."""
+def run(port: int, bodies: Path, *, seconds: int, connections: int, core: int, headers: Sequence[str] = ()) -> Totals:
+    """Load for so many seconds, with these headers beside the usual; raises when wrk fails or gives no totals."""
     command = [
         "taskset", "--cpu-list", str(core), str(tools.program("wrk", "wrk")), "--threads", "1",
         "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "30s",
+        *(part for header in headers for part in ("--header", header)),
         "--script", str(SCRIPT), f"http://127.0.0.1:{port}", "--", str(bodies),
     ]  # fmt: skip
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

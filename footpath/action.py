@@ -28,7 +28,8 @@ KNOWN_PROPERTIES: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
     "VIEW": (("viewedId", TEXT),),
     "NAVIGATE": (("pageFrom", TEXT), ("pageTo", TEXT)),
 }
-"""The properties whose JSON type is checked, by type of action. Others are kept as they come."""
+"""The properties whose JSON type is checked, by type of action: two at most, of one JSON type. Others are kept as they
+come."""
 
 MIN_MICROS = -62_135_596_800_000_000  # 0001-01-01T00:00:00Z
 MAX_MICROS = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z: the years that RFC 3339 and Python's datetime hold

@@ -8,12 +8,13 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from footpath.errors import BadSetting
+from footpath.memory import MB, shares
 
 MAX_COUNT = 1_000_000_000_000  # of actions or bytes: more than one machine holds
 MAX_DURATION = 1_000_000_000  # seconds or hours: more than anyone waits, and as microseconds still 64 bits
@@ -64,6 +65,8 @@ class Settings:
     stalled_seconds: float = _setting(30.0, "how long a client may take nothing of its answer before it is cut off")
     read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
     keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
+    tracker_path: str = _setting("/footpath.js", "where the tracker of pages is; ad blockers know common names")
+    tracker_submit_path: str = _setting("/api/submitlogs", "where the tracker sends to: a second name of submitlogs")
     log: str = _setting("auto", "how to log: json, text, or auto (text on a terminal)")
 
 
@@ -72,7 +75,10 @@ SETTINGS = {item.name: str(item.metadata["doc"]) for item in fields(Settings)}
 
 
 def read_settings(
-    flags: Mapping[str, object], environment: Mapping[str, str] = os.environ, file: Path | None = None
+    flags: Mapping[str, object],
+    environment: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+    memory: int | None = None,
 ) -> Settings:
     """Put the settings together.
 
@@ -80,6 +86,7 @@ def read_settings(
         flags: values given on the command line; None means not given.
         environment: where `FOOTPATH_*` is looked up.
         file: a TOML file with settings as top-level keys.
+        memory: bytes that there are, if defaults are to be lowered where that is little.
 
     Raises:
         BadSetting: a name is not known or a value does not fit; the message names where it came from.
@@ -101,7 +108,25 @@ def read_settings(
     for name, (value, source) in found.items():
         if name in _RULES and not _RULES[name][0](getattr(settings, name)):
             raise BadSetting(f"{source} is {str(value)!r}; {_RULES[name][1]}")
-    return settings
+    return settings if memory is None else _within(settings, memory, found)
+
+
+def _within(settings: Settings, memory: int, chosen: Collection[str]) -> Settings:
+    """The settings with the defaults that bound memory lowered to what there is; those that were chosen stay."""
+    lowered: dict[str, Any] = {}
+    for name, most in shares(memory, settings.workers).items():
+        default = getattr(settings, name)
+        if name not in chosen and most < in_bytes(default):
+            lowered[name] = f"{most // MB}MB" if isinstance(default, str) else most
+    return replace(settings, **lowered)
+
+
+def in_bytes(memory: str | int) -> int:
+    """An amount of memory, like 256MB or 1.5 GiB, as DuckDB understands it."""
+    if isinstance(memory, int):
+        return memory
+    number, unit = re.fullmatch(r"([\d.]+) ?([KMGT]I?B)", memory.upper()).groups()  # type: ignore[union-attr]
+    return int(float(number) * (1024 if "I" in unit else 1000) ** (" KMGT".index(unit[0])))
 
 
 def _read_file(file: Path) -> dict[str, object]:
@@ -170,6 +195,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}", re.ASCII)
 _Rule = tuple[Callable[[Any], object], str]
 _COUNT: _Rule = (lambda value: 1 <= value <= MAX_COUNT, f"it must be between 1 and {MAX_COUNT:,}")
 _DURATION: _Rule = (lambda value: 0 < value <= MAX_DURATION, f"it must be more than 0 and at most {MAX_DURATION:,}")
@@ -181,6 +207,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds", "slow_read_seconds"), _DURATION),
     "forgotten_days": (lambda value: 0 < value <= 36_500, "it must be more than 0 and at most 36,500"),
     **dict.fromkeys(("read_memory", "keeper_memory"), _IS_MEMORY),
+    **dict.fromkeys(("tracker_path", "tracker_submit_path"), (_PATH.fullmatch, "it must be a path like /a/b.js")),
     "keep": (_is_keep, "it must be a number with s, m, h, d or w, like 90d, of at most 31 years, or empty"),
     "reject_bytes": (lambda value: 0 <= value <= MAX_COUNT, f"it must be between 0 and {MAX_COUNT:,}"),
     "port": (lambda value: 0 <= value <= 65535, "it must be between 0 and 65535"),

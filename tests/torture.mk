@@ -1,12 +1,15 @@
 # The tests of docs/PROMISES.md with the counts that it publishes: hours in all, each part alone, each count to be given,
-# like `make torture-kills KILLS=50 SEED=7`. Their numbers go to docs/promises/, or nowhere with PUBLISH= (empty).
+# like `make torture-kills KILLS=50 SEED=7`. Their numbers go to docs/promises/, to another folder with PUBLISH=FOLDER, or
+# nowhere with PUBLISH= (empty).
 # As root on Linux: they mount file systems and trace processes.
 
 KILLS ?= 500
 CUTS ?= 300
 LIES ?= 10
 STRIDE ?= 1
-AGAIN ?= 4
+AGAIN ?= 2
+AGAIN_STRIDE ?= 3
+SCENARIOS ?=
 FULLS ?= 20
 DAMAGES ?= 300
 RETRIES ?= 1000000
@@ -17,18 +20,21 @@ STEPS ?= 40
 EXAMPLES ?= 100000
 FORGETS ?= 200
 EVERY ?= 1
+SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 PUBLISH ?= docs/promises
+MORE ?=
 
 TORTURE_PARTS := kills cuts syscalls errors disk damage retries reads model filters forget
-TORTURING = TORTURE=1 PUBLISH=$(PUBLISH) $(BIN)/python -m pytest -q -s -m "torture or not torture"
+TORTURING = TORTURE=1 SEED=$(SEED) PUBLISH=$(PUBLISH) $(BIN)/python -m pytest -q -s --hypothesis-seed=$(SEED) \
+	-m "torture or not torture"
 
 .PHONY: promises $(TORTURE_PARTS:%=torture-%)
 
 torture: $(TORTURE_PARTS:%=torture-%)
 
-# The numbers of docs/promises/ into docs/PROMISES.md.
+# The numbers of docs/promises/ into docs/PROMISES.md; first those of the runs in the folders MORE are added to them.
 promises: .venv/developing
-	$(BIN)/python -m tests.promises
+	$(BIN)/python -m tests.promises $(MORE)
 
 # Some minutes of it; `make test` has the short form of the filters.
 torture-short:
@@ -51,7 +57,7 @@ torture-cuts: .venv/developing torture-tools
 	CUTS=$(CUTS) LIES=$(LIES) $(TORTURING) tests/crash/test_cut.py
 
 torture-syscalls: .venv/developing torture-tools
-	STRIDE=$(STRIDE) AGAIN=$(AGAIN) $(TORTURING) tests/crash/test_syscalls.py
+	STRIDE=$(STRIDE) AGAIN=$(AGAIN) AGAIN_STRIDE=$(AGAIN_STRIDE) SCENARIOS="$(SCENARIOS)" $(TORTURING) tests/crash/test_syscalls.py
 
 torture-errors: .venv/developing torture-tools
 	$(TORTURING) tests/crash/test_fsync.py

@@ -77,10 +77,11 @@ def query(
 @contextmanager
 def opened(data: Path | None, config: Path | None) -> Iterator[Find]:
     """A find over the data folder, whether a server holds it or not: reads change nothing."""
-    from footpath import database
+    from footpath import database, log
     from footpath.find.duckdb import DuckdbFind
 
     settings = read_settings({"data": data}, file=config)
+    log.configure(settings.log)
     database.connect(settings.data, readonly=True).close()  # first, so that nothing is put into a folder of others
     found = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)
     try:

@@ -33,6 +33,7 @@ def forget(
     """
     from msgspec.json import encode
 
+    from footpath import log
     from footpath.action import MAX_ID_LENGTH
     from footpath.config import read_settings
     from footpath.keeper.alone import forget_alone
@@ -44,6 +45,7 @@ def forget(
     if erase_only_before is not None and allow_return:
         raise BadQuery("--erase-only-before leaves the user what came later; leave --allow-return out")
     settings = read_settings({"data": data}, file=config)
+    log.configure(settings.log)
     before = None if erase_only_before is None else instant("--erase-only-before", erase_only_before)
     with closing(LocalForget(settings.data)) as orders:
         asked = orders.ask(user, before=before, refuse_days=None if allow_return else settings.forgotten_days)

@@ -106,13 +106,14 @@ def replay(
 
     Example: footpath rejects replay --code unknown_type --url http://127.0.0.1:8000
     """
-    from footpath import database
+    from footpath import database, log
     from footpath.cli.importing import target_of
     from footpath.config import read_settings
     from footpath.importing import replay as replaying
 
     chosen = _chosen(ids, user, code, every=every)
     settings = read_settings({"data": data}, file=config)
+    log.configure(settings.log)
     account = replaying.Replayed()
     with (
         closing(database.connect(settings.data)) as connection,

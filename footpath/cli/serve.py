@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
+from footpath import memory
 from footpath.config import SETTINGS, read_settings
 
 
@@ -24,4 +25,4 @@ def serve(
     from footpath import service
 
     flags = {"data": data, "host": host, "port": port, "workers": workers, "log": log, "keep": keep}
-    service.serve(read_settings(flags, file=config))
+    service.serve(read_settings(flags, file=config, memory=memory.given()))

@@ -28,10 +28,12 @@ def sql(
 
     Example: footpath sql "SELECT properties->>'pageTo' AS page, count(*) FROM actions GROUP BY page"
     """
+    from footpath import log
     from footpath.config import read_settings
     from footpath.find import adhoc
 
     settings = read_settings({"data": data}, file=config)
+    log.configure(settings.log)
     with adhoc.run(settings.data, query, memory=settings.read_memory) as table:
         if not terminal.on_terminal():
             for line in lines(table.columns, table.rows):

@@ -1,10 +1,12 @@
 """Ends statements that run past their time: DuckDB looks at no clock of its own.
 
 A read checks its time between two steps (see `view`); one step may still sort for minutes. `Deadlines` has one thread
-that looks every `LOOK_EVERY` seconds and interrupts what is late. Leaves out what to say then: see `View.reading`.
+that looks every `LOOK_EVERY` seconds and interrupts what is late, and at the end everything. Leaves out what to say
+then: see `View.reading`.
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from collections.abc import Iterator
 import duckdb
 
 LOOK_EVERY = 0.5  # s: a read may take this much longer than its time, and a look costs microseconds
+CLOSING_EVERY = 0.02  # s
+CLOSE_SECONDS = 5.0  # that closing waits; a read whose generator was left behind has no statement, and no end either
 
 
 class Deadlines:
@@ -34,14 +38,19 @@ class Deadlines:
             del self._running[id(cursor)]
 
     def close(self) -> None:
-        """Look no more."""
+        """Interrupt all that still runs until it has ended: the process must not stay for what nobody waits for."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)
 
     def _watch(self) -> None:
         while not self._closing.wait(LOOK_EVERY):
-            now = time.monotonic()
-            for deadline, cursor in list(self._running.values()):
-                if now > deadline:
-                    with contextlib.suppress(duckdb.ConnectionException):  # it has ended, and is closed, since
-                        cursor.interrupt()
+            self._interrupt(time.monotonic())
+        while self._running:  # again and again: a read may have been between two statements
+            self._interrupt(math.inf)
+            time.sleep(CLOSING_EVERY)
+
+    def _interrupt(self, now: float) -> None:
+        for deadline, cursor in list(self._running.values()):
+            if now > deadline:
+                with contextlib.suppress(duckdb.ConnectionException):  # it has ended, and is closed, since
+                    cursor.interrupt()

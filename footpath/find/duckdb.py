@@ -49,8 +49,8 @@ class DuckdbFind:
         self.folder = folder
         self.read_seconds = read_seconds
         self._stack = ExitStack()
-        self._deadlines = self._stack.enter_context(contextlib.closing(Deadlines()))
         self._engine = self._stack.enter_context(parquet.engine(folder, memory=memory, optimizers=OPTIMIZERS))
+        self._deadlines = self._stack.enter_context(contextlib.closing(Deadlines()))
         self.index = UserIndex()
         self._whole = Whole(folder / "parts")
         self._idle: list[apsw.Connection] = []

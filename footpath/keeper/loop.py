@@ -26,8 +26,9 @@ import structlog
 from filelock import FileLock
 
 from footpath import database, log
-from footpath.config import Settings, read_settings
+from footpath.config import Settings, in_bytes, read_settings
 from footpath.errors import FootpathError, PartDamaged
+from footpath.journal import hot
 from footpath.keeper import expire
 from footpath.keeper import merge as merging
 from footpath.keeper.flush import due, flush
@@ -39,6 +40,8 @@ from footpath.store.base import Part
 from footpath.store.local import LocalStore
 
 FLUSH_PARTS = 4  # a flush takes as many actions as this many parts: it lives shortly, and is sorted in memory
+FLUSH_NEEDS = 14  # times the JSON of a flush: 16 MB of it are parsed and sorted in 200, 4 MB in 48
+LARGEST_NEEDS = 256_000_000  # bytes: to flush one batch of 20 MiB, or to merge `WINDOW_BYTES`
 NICENESS = 10  # where they share a core, answers go first: the journal can hold what waits for a flush, a client cannot
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0  # after a failure, such as a full disk
@@ -72,11 +75,23 @@ class Keeper:
         for loop in loops:
             loop.result()
 
-    def _repeat(self, work: Callable[[], None]) -> None:
-        """Run a loop until stop, beginning anew with fresh connections after a failure."""
+    def _repeat(self, work: Callable[[int], None]) -> None:
+        """Run a loop until stop, beginning anew with fresh connections after a failure.
+
+        One batch, or one user's part, may be too large for `keeper_memory`. It must not stay in the way of all others:
+        then the loop takes more, up to what the largest needs, until the keeper is started again.
+        """
+        memory = in_bytes(self.settings.keeper_memory)
         while not self.stop.is_set():
             try:
-                work()
+                work(memory)
+            except duckdb.OutOfMemoryException as error:
+                self.counts.failures += 1
+                memory = max(memory, LARGEST_NEEDS)
+                _log.warning(
+                    "the keeper needs more memory; trying again", loop=work.__name__, bytes=memory, error=_first(error)
+                )
+                self.stop.wait(RETRY_SECONDS)
             except (apsw.Error, duckdb.Error, OSError, FootpathError, RuntimeError) as error:
                 self.counts.failures += 1
                 _log.error(
@@ -87,13 +102,14 @@ class Keeper:
                 self.stop.set()
                 raise
 
-    def flush_loop(self) -> None:
-        """Flush whenever the oldest hot row is old enough, or there are enough of them."""
+    def flush_loop(self, memory: int) -> None:
+        """Flush whenever the oldest hot row is old enough, or there are enough of them; sort in so many bytes."""
         settings = self.settings
+        most_bytes = min(hot.MAX_BYTES, memory // FLUSH_NEEDS)
         with (
             closing(database.connect(settings.data)) as connection,
             closing(LocalStore(settings.data)) as store,
-            parquet.engine(settings.data, memory=settings.keeper_memory) as engine,
+            parquet.engine(settings.data, memory=f"{memory}B") as engine,
         ):
             forgetter = Forgetter(
                 connection, engine, store, flush_actions=settings.part_actions * FLUSH_PARTS, merges=self.merges
@@ -108,7 +124,7 @@ class Keeper:
                 waiting = due(connection)
                 if waiting.actions >= settings.flush_actions or waiting.age >= settings.flush_seconds:
                     started = time.monotonic()
-                    rows = flush(connection, engine, store, settings.part_actions * FLUSH_PARTS)
+                    rows = flush(connection, engine, store, settings.part_actions * FLUSH_PARTS, max_bytes=most_bytes)
                     self.counts.flushed += rows
                     self.counts.flush_seconds.observe(time.monotonic() - started)
                     continue
@@ -133,16 +149,18 @@ class Keeper:
                     trouble += f": {error}"
                 _log.error("a user could not be forgotten yet; trying again", order=order.number, error=trouble)
                 forgetting.fail(connection, order, trouble)
+                if isinstance(error, duckdb.OutOfMemoryException):
+                    raise
                 return False
         _log.info("forgot a user", order=order.number, seconds=round(time.monotonic() - started, 3))
         return True
 
-    def merge_loop(self) -> None:
+    def merge_loop(self, memory: int) -> None:
         """Merge what must be merged at once, and what may be when there is budget; remove what has expired."""
         settings = self.settings
         with (
             closing(LocalStore(settings.data)) as store,
-            parquet.engine(settings.data, memory=settings.keeper_memory) as engine,
+            parquet.engine(settings.data, memory=f"{memory}B") as engine,
         ):
             try:
                 while not self.stop.is_set():
@@ -252,6 +270,10 @@ def main() -> None:
         with telling(settings.data, keeper.counts):
             keeper.run()
     lock.release()
+
+
+def _first(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def lock_path(folder: Path) -> Path:

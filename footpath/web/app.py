@@ -27,15 +27,15 @@ from footpath.metrics.counts import Counts
 from footpath.store.forgetting import LocalForget
 from footpath.web import docs, metrics, responses
 from footpath.web.auth import Gate, Guard
-from footpath.web.intake import Intake, Limits
+from footpath.web.intake import SUBMIT_PATH, Intake, Limits
 from footpath.web.noting import RETRIEVE_PATH, Noting
 from footpath.web.overviews import CLICKS_PATH, COUNTS_PATH, FLOWS_PATH, SESSIONS_PATH, Overview
-from footpath.web.protocol import SUBMIT_PATH
 from footpath.web.readers import Readers
 from footpath.web.rejects import REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
 from footpath.web.retrieve import Retrieve
 from footpath.web.submit import Submit
+from footpath.web.tracker import Tracker
 from footpath.web.users import PATH, Users
 
 
@@ -81,7 +81,10 @@ class App:
             connections=settings.connections,
             held_bytes=settings.held_bytes,
         )
-        self.intake = Intake(Submit(lambda: self.fittings.journal, counts), self._gate, limits, counts)
+        submit = Submit(lambda: self.fittings.journal, counts)
+        also = settings.tracker_submit_path.encode()
+        self.intake = Intake(submit, self._gate, limits, counts, path=also)
+        tracker = Tracker(settings)
         self._readers = readers = Readers(settings.readers, settings.waiting_reads)
         retrieve = Retrieve(lambda: self.fittings.find, readers, stalled_seconds=settings.stalled_seconds)
         overview = Overview(lambda: self.overviews, readers)
@@ -101,6 +104,8 @@ class App:
                 Route("/readyz", self._readyz),
                 Route("/openapi.json", docs.openapi),
                 Route("/docs", docs.page),
+                Route(tracker.path, tracker.script),
+                Route(tracker.module_path, tracker.module),
                 Route("/", docs.front),
             ],
             exception_handlers={FootpathError: self._refused, HTTPException: _http_error, 500: _unexpected},

@@ -12,6 +12,7 @@ Without keys, pages of this machine's own development servers may write, and non
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,8 +50,16 @@ def role_of(path: str) -> Role | None:
     return "admin" if role is None and path.startswith("/api/") else role
 
 
-def sent(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> tuple[bytes | None, str | None, str]:
-    """The key of a request, its origin, and why there is no key if there is none.
+class Sent(NamedTuple):
+    """The key of a request, its origin, and why there is no key if there is none."""
+
+    key: bytes | None
+    origin: str | None
+    trouble: str
+
+
+def sent(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> Sent:
+    """What came with a request.
 
     Args:
         headers: names in lower case.
@@ -74,10 +83,10 @@ def sent(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> tuple[by
     if query:
         keys += [unquote_to_bytes(pair[4:]) for pair in query.split(b"&") if pair.startswith(b"key=")]
     if len(keys) == 1 or (keys and keys.count(keys[0]) == len(keys)):
-        return keys[0], origin, ""
+        return Sent(keys[0], origin, "")
     if keys:
         trouble = "the request carries more than one key"
-    return None, origin, trouble
+    return Sent(None, origin, trouble)
 
 
 class Gate:
@@ -101,11 +110,15 @@ class Gate:
             OverRate: it has sent too much.
             ReadFailed: the keys could not be read.
         """
+        return self.admit(role, lambda: sent(headers, query if role == "write" else b""))
+
+    def admit(self, role: Role, found: Callable[[], Sent]) -> Grant:
+        """The same, for what `sent` gives; it is called only where a key is asked for."""
         ring = self._ring()
         ring.refresh()
         if ring.is_open:
             return OPEN
-        key, origin, trouble = sent(headers, query if role == "write" else b"")
+        key, origin, trouble = found()
         if key is None:
             hint = ", X-API-Key: KEY or ?key=KEY" if role == "write" else " or X-API-Key: KEY"
             raise Unauthorized(f"{trouble}: send a {role} key as Authorization: Bearer KEY{hint}")

@@ -68,14 +68,17 @@ class Parser(HttpRequestParser):
         return bool(super().should_upgrade())
 
 
-def fault(version: str, headers: Headers, *, offers_upgrade: bool) -> str | None:
+def fault(version: str, headers: Headers, named: dict[bytes, bytes], *, offers_upgrade: bool) -> str | None:
     """Why a request cannot be taken as its head says; None if it can.
 
     Args:
         version: of HTTP, like 1.1.
         headers: with names in lower case.
+        named: the same, by name.
         offers_upgrade: whether the request offers another protocol.
     """
+    if version == "1.1" and len(named) == len(headers) and b"host" in named and b"transfer-encoding" not in named:
+        return None
     names = [name for name, _ in headers]
     hosts, codings = names.count(b"host"), names.count(b"transfer-encoding")
     if version == "1.1" and hosts == 1 and not codings:

@@ -16,6 +16,7 @@ from footpath.metrics.counts import Counts
 from footpath.web.auth import Gate
 from footpath.web.submit import Submit
 
+SUBMIT_PATH = b"/api/submitlogs"
 LOOK_SECONDS = 1.0  # between two looks at all connections: ten thousand are looked at in some milliseconds
 BODY_RATE = 1024  # bytes a second: what comes slower over more than `body_seconds` is cut
 
@@ -47,8 +48,14 @@ class Connection(Protocol):
 class Intake:
     """One a process. Belongs to the event loop."""
 
-    def __init__(self, submit: Submit, gate: Gate, limits: Limits, counts: Counts) -> None:
-        """Prepare to take requests with `submit` that `gate` lets in; what is cut off is counted in `counts`."""
+    def __init__(
+        self, submit: Submit, gate: Gate, limits: Limits, counts: Counts, *, path: bytes = SUBMIT_PATH
+    ) -> None:
+        """Prepare to take requests with `submit` that `gate` lets in; what is cut off is counted in `counts`.
+
+        `path` is a second one that they may come to.
+        """
+        self.paths = frozenset((SUBMIT_PATH, path))
         self.submit = submit
         self.gate = gate
         self.limits = limits

@@ -2,6 +2,7 @@
 
 - A POST to `submitlogs` is gathered and answered by a `Taking`; every other request goes uvicorn's way to the ASGI
   application. Both stand in the same queue, so pipelined requests are answered in order.
+- A head that was let in is known again by its bytes, without the parser (see `heads`).
 - uvicorn writes the head and the body of an answer one by one, and uvloop sends each at once: a fifth of the time of a
   one-action request went there. Here what is written in one turn of the event loop is sent together at its end.
 - uvicorn waits for ever for a head or a body, keeps heads of any size, and takes any number of connections. Here
@@ -20,11 +21,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from footpath.action import MAX_BODY
 from footpath.web import responses
 from footpath.web.framing import Parser, fault, plain
+from footpath.web.heads import TRIES, Head, Known, known
 from footpath.web.intake import BODY_RATE, LOOK_SECONDS, Intake, Limits
 from footpath.web.responses import PLAIN, Headers
 from footpath.web.taking import Taking
 
-SUBMIT_PATH = b"/api/submitlogs"
 CUT = "footpath.cut"  # in a scope's extensions: a function that ends the connection at once, unsent bytes and all
 MAX_HEAD = 32 * 1024  # bytes of a request's line and headers: nginx takes 32 KB (4 of 8k), h11 64, and nobody sends 16
 MAX_COMING = 4 * MAX_BODY  # bytes after a head: a body in chunks of two bytes; extensions and trailers count as well
@@ -74,6 +75,9 @@ class Protocol(HttpToolsProtocol):
     _receiving = False
     _in_head = False
     parser: Parser
+    _known: Known | None = None  # the last head that was kept
+    _tries = TRIES
+    _piece: bytes | None = None  # what came last, if it begins with a head, until that is read
     _received = 0  # bytes since the head began, or since the body did
     _since = 0.0  # when the present state began, by the clock of `intake`
 
@@ -100,6 +104,14 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of what the client sends."""
+        self._piece = None
+        if not self._receiving:
+            if self._known is not None and (found := self._known.again(data)) and not self.transport.is_closing():
+                data = self._take_again(self._known.head, *found)
+                if not data:
+                    return
+            else:
+                self._piece = data
         went_on = self._in_head
         self._received += len(data)
         super().data_received(data)
@@ -123,11 +135,15 @@ class Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; those after a body are of no use here, and of any number."""
         if self._in_head:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """End a head: here it is known which way the request goes."""
         headers, url = self.headers, self.url
+        piece, self._piece = self._piece, None
         if len(headers) > MAX_HEADERS or (
             self._received > MAX_HEAD
             and len(url) + sum([len(name) + len(value) + 4 for name, value in headers]) > MAX_HEAD
@@ -135,19 +151,24 @@ class Protocol(HttpToolsProtocol):
             self._refuse_head()
             return
         offered = self.parser.is_offered()
-        told = fault(self.parser.get_http_version(), headers, offers_upgrade=offered)
+        named = dict(headers)
+        version = self.parser.get_http_version()
+        told = fault(version, headers, named, offers_upgrade=offered)
         if told is not None:
             self.send_400_response(told)
         if self.transport.is_closing():
             return
         self._in_head = False
         self._received = 0
+        keep_alive = self.parser.should_keep_alive()
+        if not keep_alive:
+            self._known, self._tries = None, 0  # the parser takes no request behind this one, so nobody may
         if offered:
             self.parser.left = sum([int(value) for name, value in headers if name == b"content-length"])
         if self.parser.get_method() == b"POST":
             path, _, query = url.partition(b"?")
-            if path == SUBMIT_PATH or plain(path) == SUBMIT_PATH:
-                self._begin_taking(query, headers)
+            if path in self._intake.paths or plain(path) in self._intake.paths:
+                self._take(Head(query, headers, named), piece, keep_alive=keep_alive and version == "1.1")
                 return
         expects = self.expect_100_continue
         super().on_message_begin()  # what an ASGI application wants to know of it
@@ -228,10 +249,31 @@ class Protocol(HttpToolsProtocol):
         else:
             super()._start_asgi_task(cycle, app)
 
-    def _begin_taking(self, query: bytes, headers: Headers) -> None:
+    def _take(self, head: Head, piece: bytes | None, *, keep_alive: bool) -> None:
+        """Begin a request to submitlogs; if its head stood at the beginning of a piece, it may be kept."""
+        is_first = self.cycle is None
+        taking = self._begin_taking(head, int(head.named.get(b"content-length", 0)), keep_alive=keep_alive)
+        if piece is not None and self._tries and keep_alive and not is_first and taking.let_in:
+            self._tries -= 1
+            self._known = known(piece, head)
+
+    def _take_again(self, head: Head, length: int, data: bytes) -> bytes:
+        """Begin a request to submitlogs whose head is known; what is left of the data for the parser."""
+        self._since = self._intake.now
+        self.expect_100_continue = False
+        taking = self._begin_taking(head, length, keep_alive=True)
+        if len(data) == length:
+            taking.more(data)
+            taking.end()
+            return b""
+        self._receiving = True
+        self._received = 0
+        self.parser.left = length
+        return data
+
+    def _begin_taking(self, head: Head, length: int, *, keep_alive: bool) -> Taking:
         before = self.cycle
-        keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
-        self._taking = taking = Taking(self._answer, self._intake, query, headers, keep_alive=keep_alive)
+        self._taking = taking = Taking(self._answer, self._intake, head, length, keep_alive=keep_alive)
         self.cycle = taking  # type: ignore[assignment]
         if self.expect_100_continue and not taking.refused:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -240,6 +282,7 @@ class Protocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((taking, self.app))  # type: ignore[arg-type]
+        return taking
 
     def _answer(self, taking: Taking, status: int, headers: Headers, content: bytes) -> None:
         """Send the answer to a request to submitlogs."""

@@ -15,6 +15,7 @@ from typing import Any
 from footpath.action import MAX_BODY
 from footpath.errors import Busy, FootpathError, TooLarge
 from footpath.keys.grant import Grant
+from footpath.web.heads import Head
 from footpath.web.intake import Intake
 from footpath.web.responses import Headers
 from footpath.web.submit import too_large
@@ -29,35 +30,34 @@ class _NobodyWaits:
         return
 
 
-_NOBODY_WAITS = _NobodyWaits()
-_DIGITS = len(str(MAX_BODY))
+NOBODY_WAITS = _NobodyWaits()
 
 
 class Taking:
     """A request whose head has come."""
 
     __slots__ = (
-        "_barred", "_first", "_grant", "_headers", "_held", "_intake", "_more", "_named", "_refusal", "_send", "_size",
-        "_turn", "_whole", "disconnected", "keep_alive", "message_event", "response_complete",
+        "_barred", "_first", "_grant", "_head", "_held", "_intake", "_more", "_refusal", "_send", "_size", "_turn",
+        "_whole", "disconnected", "keep_alive", "message_event", "response_complete",
     )  # fmt: skip
 
-    def __init__(self, send: Send, intake: Intake, query: bytes, headers: Headers, *, keep_alive: bool) -> None:
+    def __init__(self, send: Send, intake: Intake, head: Head, length: int, *, keep_alive: bool) -> None:
         """Prepare to gather the body.
 
         Args:
             send: sends the answer to a request on its connection; called once, in the request's turn.
             intake: takes the whole request.
-            query: what stands behind the question mark.
-            headers: with names in lower case.
+            head: of the request.
+            length: of its body, as its head says; 0 if it does not.
             keep_alive: whether the connection stays open after the answer.
         """
         self.keep_alive = keep_alive
         self.response_complete = False
         self.disconnected = False
-        self.message_event: Any = _NOBODY_WAITS
+        self.message_event: Any = NOBODY_WAITS
         self._send = send
         self._intake = intake
-        self._headers = headers
+        self._head = head
         self._first = b""  # piece of the body, which is most often all of it
         self._more: bytearray | None = None  # a list of pieces of two bytes would take 28 times their size
         self._held = 0
@@ -65,16 +65,19 @@ class Taking:
         self._whole = False
         self._turn = False
         self._refusal: FootpathError | None = None
-        self._named = dict(headers)
         self._grant: Grant | None = None
         self._barred: FootpathError | None = None
         try:
-            self._grant = intake.gate.let_in("write", headers, query)
+            self._grant = intake.gate.admit("write", head.sent)
         except FootpathError as error:
             self._barred = error
-        length = self._named.get(b"content-length", b"")
-        if len(length) >= _DIGITS and int(length) > MAX_BODY:
-            self._refuse(self._barred or TooLarge(too_large(int(length))))
+        if length > MAX_BODY:
+            self._refuse(self._barred or TooLarge(too_large(length)))
+
+    @property
+    def let_in(self) -> bool:
+        """Whether its key is good for it."""
+        return self._grant is not None
 
     @property
     def refused(self) -> bool:
@@ -130,7 +133,7 @@ class Taking:
         elif self._grant is not None:
             body = self._first if self._more is None else self._first + self._more
             self._release()
-            self._intake.submit.take(self._grant, self._named, body, self._answer)
+            self._intake.submit.take(self._grant, self._head.named, body, self._answer)
 
     def _refuse(self, refusal: FootpathError) -> None:
         """Answer without reading the rest, so the connection cannot go on."""
@@ -145,6 +148,6 @@ class Taking:
 
     def _answer(self, status: int, headers: Headers, content: bytes) -> None:
         if not self.disconnected:
-            if b"origin" in self._named:
-                headers = headers + self._intake.gate.cors("write", self._headers, self._grant)
+            if b"origin" in self._head.named:
+                headers = headers + self._intake.gate.cors("write", self._head.headers, self._grant)
             self._send(self, status, headers, content)

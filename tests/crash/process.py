@@ -94,6 +94,10 @@ class Server:
         self._environment = environment(**settings, FOOTPATH_DATA=str(folder), FOOTPATH_PORT=str(self.port))
         self.process: subprocess.Popen[bytes] | None = None
 
+    def set(self, **settings: str) -> None:
+        """Give it FOOTPATH_ variables for its next start."""
+        self._environment.update(settings)
+
     def begin(self) -> None:
         """Start it."""
         command = [*self.under, sys.executable, "-m", "footpath", "serve"]

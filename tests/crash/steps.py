@@ -157,12 +157,14 @@ def _tidy(folder: Path, _said: Said) -> None:
 
 
 def _restart(folder: Path, _said: Said) -> None:
-    """What a start does, and a keeper soon after it."""
+    """What a start does, and a keeper soon after it: it goes on with whatever was interrupted."""
     database.prepare(folder)
     tidy(folder)
     with parquet.engine(folder, memory="100MB") as engine:
+        forget_all(folder, engine)
         flush_some(folder, engine)
         merge_all(folder, engine)
+        expire_all(folder, engine)
 
 
 def _write(said: int, name: str) -> None:

@@ -11,6 +11,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -28,6 +29,7 @@ PAIRS = times("PAIRS", 400)
 WALKS = times("WALKS", 20)
 THREADS = 8
 KILL_EVERY = 2.0  # seconds, on average
+FIRST, LAST = 300, 500  # actions of a user when walks begin, and when a new one takes its place: walks stay short
 pytestmark = pytest.mark.torture  # tests/system has the short forms
 
 
@@ -61,10 +63,10 @@ def test_retries_store_nothing_twice(tmp_path: Path) -> None:
     assert load.lost_answers > load.requests // 10
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
     """A server that flushes and merges all the time."""
-    made = Server(tmp_path_factory.mktemp("reads") / "data", FOOTPATH_FLUSH_SECONDS="0.2")
+    made = Server(tmp_path / "data", FOOTPATH_FLUSH_SECONDS="0.2")
     try:
         made.start()
         yield made
@@ -137,6 +139,43 @@ def test_what_was_acknowledged_is_read_at_once(server: Server) -> None:
     assert set((server.folder / "parts").iterdir()) - parts, "there was no flush"
 
 
+class Walked:
+    """Users whose actions are walked through while more are written; how many were sent, and how many acknowledged."""
+
+    def __init__(self, server: Server, number: int) -> None:
+        """Begin with so many users."""
+        self.sent: Counter[str] = Counter()
+        self.said: Counter[str] = Counter()
+        self._chance = random.Random(SEED)
+        self._server = server
+        self._names = map("walk {}".format, count())
+        self.users: list[str] = []
+        with connect(server) as connection:
+            for _ in range(number):
+                self.users.append(self._begin(connection))
+
+    def write_until(self, stop: threading.Event) -> None:
+        """Write an action of one of the users at a time; a new one takes the place of each that has enough."""
+        with connect(self._server) as connection:
+            while not stop.wait(0.02):
+                place = self._chance.randrange(len(self.users))
+                self._write(connection, self.users[place], 1)
+                if self.sent[self.users[place]] > LAST:
+                    self.users[place] = self._begin(connection)
+
+    def _begin(self, connection: http.client.HTTPConnection) -> str:
+        user = next(self._names)
+        self._write(connection, user, FIRST)
+        return user
+
+    def _write(self, connection: http.client.HTTPConnection, user: str, number: int) -> None:
+        actions = [action(self._chance, self.sent[user] + place) for place in range(number)]
+        self.sent[user] += number
+        answer = ask(connection, "/api/submitlogs", {"userId": user, "sessionId": "s", "actions": actions})
+        assert (answer.status, json.loads(answer.read())["accepted"]) == (200, number)
+        self.said[user] = self.sent[user]
+
+
 def check_walk(found: list[tuple[str, int, int]], before: int, after: int, order: str) -> None:
     """That a walk found the first `before` actions, of those before `after`, once and in order of (time, seq)."""
     numbers = {number for _, _, number in found}
@@ -148,32 +187,17 @@ def check_walk(found: list[tuple[str, int, int]], before: int, after: int, order
 
 def test_pages_neither_skip_nor_repeat(server: Server) -> None:
     """A walk through pages finds each action that was there when it began once, in order, whatever is written."""
-    users = [f"walk {number}" for number in range(20)]
-    sent = dict.fromkeys(users, 0)
-    said = dict.fromkeys(users, 0)
+    walked = Walked(server, 20)
     stop = threading.Event()
     turns = iter(range(WALKS))
     pages = count()
-    chance = random.Random(SEED)
-
-    def write(connection: http.client.HTTPConnection, user: str, number: int) -> None:
-        actions = [action(chance, sent[user] + place) for place in range(number)]
-        sent[user] += number
-        answer = ask(connection, "/api/submitlogs", {"userId": user, "sessionId": "s", "actions": actions})
-        assert (answer.status, json.loads(answer.read())["accepted"]) == (200, number)
-        said[user] = sent[user]
-
-    def writes(_place: int) -> None:
-        with connect(server) as connection:
-            while not stop.wait(0.02):
-                write(connection, chance.choice(users), 1)
 
     def walks(place: int) -> None:
         mine = random.Random(f"{SEED} {place}")
         with connect(server) as connection:
             for _ in turns:
-                user, order = mine.choice(users), mine.choice(("asc", "desc"))
-                before = said[user]
+                user, order = mine.choice(walked.users), mine.choice(("asc", "desc"))
+                before = walked.said[user]
                 path = f"/api/retrievelogs?userId={quote(user)}&order={order}&limit={mine.randrange(20, 200)}"
                 found: list[tuple[str, int, int]] = []
                 after = 0
@@ -183,20 +207,17 @@ def test_pages_neither_skip_nor_repeat(server: Server) -> None:
                     link = answer.headers.get("link", "")
                     lines = [json.loads(line) for line in answer.read().splitlines()]
                     found += [(line["time"], line["seq"], line["properties"]["n"]) for line in lines]
-                    after = after or sent[user]  # what was sent when the first page had come
+                    after = after or walked.sent[user]  # what was sent when the first page had come
                     path = link[1 : link.index(">")] if link else ""
                     next(pages)
                 check_walk(found, before, after, order)
 
-    with connect(server) as connection:
-        for user in users:
-            write(connection, user, 300)
-    writer = threading.Thread(target=writes, args=(0,))
+    writer = threading.Thread(target=walked.write_until, args=(stop,))
     writer.start()
     try:
         in_threads(walks, 4)
     finally:
         stop.set()
         writer.join()
-    publish("pages", walks=WALKS, pages=next(pages), skipped=0, repeated=0)
+    publish("pages", walks=WALKS, pages=next(pages), users=len(walked.sent), skipped=0, repeated=0)
     wait_for("a look at the server", server.is_ready)

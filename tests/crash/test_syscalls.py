@@ -1,11 +1,12 @@
 """A crash, or an error, at any system call that changes the data folder loses nothing and doubles nothing.
 
 Each scenario of `steps` is run under strace once, to see what it calls; then once for each call, with a fault there, on
-a fresh copy of the folder; and some of the folders that a crash left are started again and crashed at each call of
+a fresh copy of the folder; and some of the folders that a crash left are started again and crashed at the calls of
 that. STRIDE is the distance between the calls that are tried: 1 tries all. AGAIN is how many crashed folders of each
-scenario are crashed again.
+scenario are crashed again, AGAIN_STRIDE the distance between the calls of their recovery. SCENARIOS are those to try.
 """
 
+import os
 import shutil
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from footpath import database
 from tests.crash import steps
 from tests.crash.state import (
     check_after_crash,
@@ -32,7 +34,16 @@ from tests.proof import publish, times
 
 STRIDE = times("STRIDE", 37)
 AGAIN = times("AGAIN", 0)
-SCENARIOS = ("prepare", "append", "flush", "merge", "tidy", "expire", "forget")
+AGAIN_STRIDE = times("AGAIN_STRIDE", 1)
+SCENARIOS = os.environ.get("SCENARIOS", "").split() or [
+    "prepare",
+    "append",
+    "flush",
+    "merge",
+    "tidy",
+    "expire",
+    "forget",
+]
 KILL = "signal=SIGKILL"
 ERRORS = ("EIO", "ENOSPC")
 
@@ -70,26 +81,51 @@ def spread(things: Sequence[Point], number: int) -> list[Point]:
     return [things[place * len(things) // number] for place in range(min(number, len(things)))]
 
 
-def crash_again(
-    folder: Path, work: Work, scenario: str, kept: list[str], said: list[str], engine: duckdb.DuckDBPyConnection
-) -> Iterator[Point]:
-    """Start from a folder that a crash left, and crash at each call of the start."""
-    offered = Counter([*kept, *steps.OFFERED.get(scenario, [])])
-    for point in work.points(folder, "restart")[0]:
-        status, _ = work.broken(folder, "restart", point, KILL)
-        if status is None:
-            continue
-        assert status == 137, point
-        kept_now = list(_found_at_last(work.data).elements())
-        assert Counter([*kept, *said]) <= Counter(kept_now) <= offered, point
-        check_after_crash(work.data, "restart", kept_now, [], engine, point)
-        yield point
+class Scenario:
+    """One of the scenarios: the folder that it begins with, and what must be in one that a fault left."""
 
+    def __init__(self, name: str, before: Path, engine: duckdb.DuckDBPyConnection) -> None:
+        """Make the folder `before`."""
+        self.name = name
+        self.before = before
+        self._engine = engine
+        self._goes: list[str] = []
+        if name == "expire":
+            self._kept, self._goes = template_of_expiry(before, engine)
+        elif name == "forget":
+            self._kept, self._goes = template_of_forgetting(before, engine)
+        else:
+            self._kept = template(before, name, engine)
 
-def _found_at_last(folder: Path) -> Counter[str]:
-    steps.SCENARIOS["prepare"](folder, print)
-    check_files(folder)
-    return found(folder)
+    def check(self, folder: Path, said: list[str], point: object) -> None:
+        """That a folder holds the state before or after, at once, and the one after when it has gone on."""
+        if self.name == "forget":
+            check_after_forgetting(folder, self._kept, self._goes, said, self._engine, point)
+        elif self.name == "expire":
+            check_after_expiry(folder, self._kept, self._goes, self._engine, point)
+        else:
+            check_after_crash(folder, self.name, self._kept, said, self._engine, point)
+
+    def crash_again(self, folder: Path, work: Work, said: list[str]) -> Iterator[Point]:
+        """Start from a folder that a crash left, and crash at calls of the start."""
+        for point in work.points(folder, "restart")[0][::AGAIN_STRIDE]:
+            status, _ = work.broken(folder, "restart", point, KILL)
+            if status is None:
+                continue
+            assert status == 137, point
+            if self._goes:
+                self.check(work.data, said, (self.name, "restart", point))
+            else:
+                self._check_restarted(work.data, said, (self.name, "restart", point))
+            yield point
+
+    def _check_restarted(self, folder: Path, said: list[str], point: object) -> None:
+        database.prepare(folder)
+        check_files(folder)
+        kept_now = found(folder)
+        offered = Counter([*self._kept, *steps.OFFERED.get(self.name, [])])
+        assert Counter([*self._kept, *said]) <= kept_now <= offered, point
+        check_after_crash(folder, "restart", list(kept_now.elements()), [], self._engine, point)
 
 
 @pytest.mark.parametrize(
@@ -102,41 +138,35 @@ def test_a_fault_at_any_system_call_is_safe(tmp_path: Path, engine: duckdb.DuckD
     """
     tried: Counter[str] = Counter()
     again = out_of_reach = 0
-    names = count()
+    numbers = count()
     begin = 0 if fault == KILL else STRIDE // 2
-    for scenario in SCENARIOS:
-        before = tmp_path / f"{scenario}-before"
-        expired: list[str] = []
-        if scenario == "expire":
-            kept, expired = template_of_expiry(before, engine)
-        elif scenario == "forget":
-            kept, expired = template_of_forgetting(before, engine)
-        else:
-            kept = template(before, scenario, engine)
-        work = Work(tmp_path / scenario)
-        all_points, hidden = work.points(before, scenario)
+    for name in SCENARIOS:
+        scenario = Scenario(name, tmp_path / f"{name}-before", engine)
+        work = Work(tmp_path / name)
+        all_points, hidden = work.points(scenario.before, name)
         out_of_reach += hidden
-        twice = spread(all_points, AGAIN) if fault == KILL and not expired else []
-        for point in all_points[begin::STRIDE]:
-            status, said = work.broken(before, scenario, point, fault)
+        tried_points = all_points[begin::STRIDE]
+        twice = spread(tried_points, AGAIN) if fault == KILL else []
+        for point in tried_points:
+            status, said = work.broken(scenario.before, name, point, fault)
             if status is None:
                 out_of_reach += 1
                 continue
-            assert status == 137 or fault != KILL, f"{scenario}, {point}: not killed, but {status}"
-            tried[f"{scenario}: {point.call}"] += 1
+            assert status == 137 or fault != KILL, f"{name}, {point}: not killed, but {status}"
+            tried[f"{name}: {point.call}"] += 1
             if point in twice and work.data.exists():
-                left = shutil.copytree(work.data, tmp_path / f"left-{next(names)}")
-                more = Work(tmp_path / f"again-{next(names)}")
-                again += sum(1 for _ in crash_again(left, more, scenario, kept, said, engine))
-            if scenario == "forget":
-                check_after_forgetting(work.data, kept, expired, said, engine, (scenario, point, status))
-            elif expired:
-                check_after_expiry(work.data, kept, expired, engine, (scenario, point, status))
-            else:
-                check_after_crash(work.data, scenario, kept, said, engine, (scenario, point, status))
-        print(f"{fault}, {scenario}: {len(all_points)} calls, {hidden} more out of reach", flush=True)
-    name = f"syscalls-{fault.partition('=')[2].lower()}"
+                left = shutil.copytree(work.data, tmp_path / f"left-{next(numbers)}")
+                more = Work(tmp_path / f"again-{next(numbers)}")
+                again += sum(1 for _ in scenario.crash_again(left, more, said))
+            scenario.check(work.data, said, (name, point, status))
+        print(f"{fault}, {name}: {len(all_points)} calls, {hidden} more out of reach", flush=True)
     publish(
-        name, stride=STRIDE, points=tried.total(), during_recovery=again, out_of_reach=out_of_reach, lost=0, calls=tried
+        f"syscalls-{fault.partition('=')[2].lower()}",
+        stride=STRIDE,
+        points=tried.total(),
+        during_recovery=again,
+        out_of_reach=out_of_reach,
+        lost=0,
+        calls=tried,
     )
     assert tried.total() >= len(SCENARIOS)

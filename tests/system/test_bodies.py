@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.conftest import Server
+from tests.system.conftest import Server, Start, wait_until
 
 MIB = 1 << 20
 LIMIT = 5 * MIB
@@ -200,3 +200,18 @@ def test_ten_thousand_actions_are_taken_and_one_more_is_not(server: Server) -> N
     check_refused(server, server.submit(batches("too many", 10_001)), 413, "too_large", "too many")
     halves = json.loads(batches("too many halves", 5_000)) + json.loads(batches("too many halves", 5_001))
     check_refused(server, server.submit(halves), 413, "too_large", "too many halves")
+
+
+def test_the_largest_batch_leaves_the_journal_with_little_memory(start: Start) -> None:
+    """A batch that needs more to be flushed than keeper_memory is in a part soon, and what came behind it, too."""
+    server = start(environment={"FOOTPATH_KEEPER_MEMORY": "52MB", "FOOTPATH_FLUSH_SECONDS": "0.2"})
+    actions = [{"time": TIME, "type": "CLICK", "properties": {"text": "x" * 60_000}}] * 320
+    body = gzip.compress(json.dumps({"userId": "wide", "sessionId": "s", "actions": actions}).encode(), 1)
+    assert server.submit(body).json()["accepted"] == 320
+    assert server.submit({"userId": "small", "sessionId": "s", "actions": [{"time": TIME, "type": "VIEW"}]}).is_success
+    wait_until(
+        "both are in parts", lambda: "\nfootpath_journal_actions 0.0\n" in server.client.get("/metrics").text, 60
+    )
+    assert len(server.parts()) >= 2
+    assert server.retrieve(userId="wide").text.count("CLICK") == 320
+    assert server.events("the keeper needs more memory; trying again")

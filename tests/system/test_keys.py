@@ -291,6 +291,20 @@ def test_a_running_server_sees_keys_come_and_go(start: Start, workers: int) -> N
     assert statuses(key) == {200}
 
 
+def test_a_connection_is_no_key(start: Start) -> None:
+    """On one connection, where the same head was let in again and again, it is refused once its key is revoked."""
+    server = start()
+    headers = {"x-api-key": create(server.data, "app", "write")}
+    assert [server.submit(BODY, headers).status_code for _ in range(5)] == [200] * 5
+    assert command(server.data, "revoke", "app").returncode == 0
+    refused = server.submit(BODY, headers)
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
+    headers = {"x-api-key": create(server.data, "slow", "write", "--rate", "0.3")}
+    statuses = [server.submit(BODY, headers).status_code for _ in range(8)]
+    assert statuses[:3] == [200] * 3
+    assert 429 in statuses[3:]
+
+
 def test_without_a_key_others_are_not_let_in(tmp_path: Path) -> None:
     """A server that others can reach does not start on a folder without keys, and says which command makes one."""
     data = tmp_path / "some data"

@@ -3,8 +3,10 @@
 import asyncio
 import io
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -100,6 +102,31 @@ def test_a_long_statement_is_interrupted(stack: ExitStack) -> None:
         cursor.execute("SELECT sum(a.range * b.range) FROM range(10_000_000) a, range(10_000_000) b").fetchall()
     assert time.monotonic() - started < 10
     assert cursor.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_closing_ends_what_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that would go on for hours fails within seconds when its find is closed: no stop waits for it."""
+    keep(folder, [10])
+    begun = threading.Event()
+
+    def for_hours(view: View, *_: object) -> bool:
+        begun.set()
+        with view.reading():
+            view.cursor.execute(
+                "SELECT sum(a.range * b.range) FROM range(10_000_000) a, range(10_000_000) b"
+            ).fetchall()
+        return True
+
+    monkeypatch.setattr(View, "execute", for_hours)
+    find = DuckdbFind(folder, memory="100MB", read_seconds=3_600)
+    with ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(rows_of(Shape.PATHS), find)
+        assert begun.wait(10)
+        started = time.monotonic()
+        find.close()
+        with pytest.raises(ReadFailed):
+            reading.result(10)
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize("shape", Shape)

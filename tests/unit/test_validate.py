@@ -50,8 +50,11 @@ def test_codes_are_complete() -> None:
 
 
 def test_known_properties_belong_to_known_types() -> None:
-    """Every type has a bit of its own and says which of its properties are checked."""
+    """Every type has a bit of its own and says which of its properties are checked: one or two, of one JSON type."""
     assert set(KNOWN_PROPERTIES) == set(TYPE_BITS)
+    for known in KNOWN_PROPERTIES.values():
+        assert len(known) in {1, 2}
+        assert len({classes for _, classes in known}) == 1
     assert sorted(TYPE_BITS.values()) == [1 << place for place in range(len(TYPE_BITS))]
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from footpath import database
 from footpath.errors import PartDamaged, ReadFailed
+from footpath.find import adhoc
 from footpath.find.base import Shape
 from footpath.find.duckdb import DuckdbFind
 from footpath.keeper.merge import merge, runs_of
@@ -100,3 +101,20 @@ def test_a_merge_does_not_launder_damage(folder: Path, store: LocalStore) -> Non
     store.path(bad).write_bytes(content)
     os.utime(store.path(bad), ns=(1, 1))
     assert not store.whole.is_known_damaged(bad)
+
+
+@pytest.mark.parametrize("statement", ["SELECT count(*) FROM actions", "SELECT id FROM actions LIMIT 0", "SELECT 1"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_no_statement_reads_beside_damage(folder: Path, store: LocalStore, place: int, statement: str) -> None:
+    """While any live part is damaged or gone no statement is run, and the refusal names the part."""
+    path = store.path(store.live()[place])
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    for _ in range(2):
+        with (
+            pytest.raises(PartDamaged, match=rf"parts/{path.name} .*footpath check"),
+            adhoc.run(folder, statement, memory="100MB"),
+        ):
+            pass
+        path.unlink(missing_ok=True)

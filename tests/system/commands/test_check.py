@@ -4,7 +4,7 @@ import json
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,16 @@ def test_a_damaged_part_is_named(damage: Callable[[Path], object], says: str, ru
     line = next(line for line in done.out.splitlines() if line.startswith(f"parts/{part.name}: "))
     assert any(one in line for one in says.split("|"))
     assert done.out.splitlines()[-1].endswith("1 problems")
+
+
+@pytest.mark.parametrize("command", [("sql", "SELECT count(*) FROM actions"), ("export",), ("find", "--user", "a")])
+def test_nothing_is_read_beside_a_damaged_part(command: Sequence[str], run: Run, copy: Path) -> None:
+    """A command that reads the folder ends with 1, names the part and `footpath check`, and gives no output at all."""
+    flip(the_part(copy))
+    done = run(*command, "--data", copy, code=1)
+    assert not done.out
+    assert f"parts/{the_part(copy).name} is not what was written" in done.err
+    assert "`footpath check`" in done.err
 
 
 def test_a_journal_that_is_not_right(run: Run, copy: Path) -> None:
