@@ -19,7 +19,7 @@ from tests.proof import SEED, publish, times
 
 CUTS = times("CUTS", 2)
 LIES = times("LIES", 1)
-ROUND = 30  # cuts with one folder: each reads all of it
+ROUND = 12  # cuts with one folder: each reads all of it
 CONNECTIONS = 32
 PACE = 0.15  # seconds between two requests of a connection: the machine has the recoveries to do too
 LYING = ["strace", "-D", "-f", "-qq", "-o", os.devnull, "--seccomp-bpf", "-e", "trace=fdatasync,fsync"]

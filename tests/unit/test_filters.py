@@ -44,6 +44,7 @@ from tests.proof import publish, times
 PART_ACTIONS = 5
 EXAMPLES = times("EXAMPLES", 0)  # queries, and values of properties, in `make torture`
 QUERIES = (10, 40) if EXAMPLES else (2, 4)  # over one folder, which takes as long to make as ten take to be answered
+VALUES = (50, 100) if EXAMPLES else (1, 20)  # of properties, likewise
 SHAPES = 4  # of an answer, each compared
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 IDS = [
@@ -145,6 +146,7 @@ class World:
     store: LocalStore
     find: DuckdbFind
     kept: list[Kept] = field(default_factory=list)
+    flush_actions: int = PART_ACTIONS
 
     def go(self, plan_: list[Step]) -> None:
         """Append batches, flush the oldest few, and merge all runs, in the order of the plan."""
@@ -153,7 +155,7 @@ class World:
                 with ExitStack() as stack:
                     connection = database.connect(self.folder)
                     stack.callback(connection.close)
-                    flush(connection, self.engine, self.store, PART_ACTIONS)
+                    flush(connection, self.engine, self.store, self.flush_actions)
             elif flushing == "merge":
                 runs = runs_of(self.store.live())
                 chosen = plan(runs, PART_ACTIONS) or runs
@@ -303,10 +305,11 @@ def test_properties_come_back_the_same() -> None:
     """Any JSON in properties comes back as the same JSON, out of the journal and out of a part."""
     tried: Counter[str] = Counter()
 
-    @given(st.lists(json_values, min_size=1, max_size=20))
-    @settings(max_examples=max(20, EXAMPLES // 10))
+    @given(st.lists(json_values, min_size=VALUES[0], max_size=VALUES[1]))
+    @settings(max_examples=max(20, EXAMPLES // VALUES[0]))
     def compare(values: list[object]) -> None:
         with world() as here:
+            here.flush_actions = VALUES[1] // 4
             here.go([("u", "s", [(0, 0, "CLICK", value, None) for value in values])])
             check(here, Query(user_id="u"))
             here.go(["flush"] * 4)
