@@ -54,6 +54,11 @@ class Query(Struct, frozen=True):
     last_seq: int | None = None
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether a user or a session is named: what one did is little, as a rule; anything else may be a lot."""
+        return self.user_id is not None or self.session_id is not None
+
+    @property
     def type_bits(self) -> int:
         """The types as in `Entry.types`; 0 for any."""
         return sum(TYPE_BITS[name] for name in self.types)

@@ -28,7 +28,7 @@ from nanoarrow.ipc import StreamWriter
 from footpath.errors import ReadFailed
 from footpath.find.base import Find, Shape
 from footpath.query import Position, Query, cursor
-from footpath.store.parquet import pattern, quote
+from footpath.store.parquet import pattern, quote, scan
 
 PAGE_BYTES = 8 << 20  # a page ends early at this size, so that 10,000 huge actions are not put together in memory
 CSV_HEADER = ("userId", "sessionId", "time", "type", "properties", "id", "seq", "receivedAt")
@@ -204,7 +204,7 @@ def write_parquet(streams: Iterator[Any], path: Path) -> None:
             pieces[0].replace(path)
             return
         engine.execute(
-            f"COPY (FROM read_parquet($pieces)) TO {quote(str(path))} {_AS_PARQUET}",
+            f"COPY (FROM {scan('$pieces')}) TO {quote(str(path))} {_AS_PARQUET}",
             {"pieces": [pattern(piece) for piece in pieces]},
         )
         for piece in pieces:

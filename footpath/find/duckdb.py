@@ -114,7 +114,7 @@ class DuckdbFind:
 
     def _chunks(self, view: View, query: Query, shape: Shape) -> Iterator[list[tuple[Any, ...]]]:
         with view.ending(self._deadlines):
-            found = None if _is_large(query) else self._lookup(view, query, shape)
+            found = self._lookup(view, query, shape) if query.is_narrow else None
             if found is not None:
                 yield found
             elif query.limit is not None:
@@ -127,17 +127,19 @@ class DuckdbFind:
     @staticmethod
     def _lookup(view: View, query: Query, shape: Shape) -> list[tuple[Any, ...]] | None:
         """The whole answer for one user or session in one statement; None if it is too long for that."""
-        more = "" if query.limit is None else f" LIMIT {query.limit}"
+        order = None if query.limit is None else f"{sql.in_time(query)} LIMIT {query.limit}"
         try:
-            if not view.execute(text.COLUMNS, sql.in_time(query) + more, sql.condition(query), view.parts):
+            if not view.execute(text.COLUMNS, order, sql.condition(query), view.parts):
                 return []
+            found = view.fetch_all(_PROPERTIES, LOOKUP_ROWS, LOOKUP_BYTES)
         except ReadFailed as error:
             if slices.is_memory(error):
                 return None
             raise
-        found = view.fetch_all(_PROPERTIES, LOOKUP_ROWS, LOOKUP_BYTES)
         if found is None:
             return None
+        if order is None:
+            text.sort(found, query.order)
         write = text.SHAPE[shape]
         if query.limit is not None:
             return [(*write(row), row[2], row[7]) for row in found]
@@ -145,7 +147,7 @@ class DuckdbFind:
 
     @staticmethod
     def _by_user(view: View, query: Query) -> Iterator[list[tuple[Any, ...]]]:
-        ranges = list(windows.by_user(view.parts, WINDOW_ROWS)) if _is_large(query) else [(None, None)]
+        ranges = [(None, None)] if query.is_narrow else list(windows.by_user(view.parts, WINDOW_ROWS))
         if len(ranges) > 1:
             view.keep_hot()
         for low, high in ranges:
@@ -169,7 +171,7 @@ class DuckdbFind:
     def _time_windows(view: View, query: Query) -> Iterator[tuple[Query, list[Part]]]:
         """The query cut into windows of time in its order, each with the parts that it touches."""
         ranges: list[windows.Range] = [(None, None)]
-        if _is_large(query):
+        if not query.is_narrow:
             ranges = windows.by_time(view.parts, WINDOW_ROWS, query.time_from, query.time_to)
         if len(ranges) > 1:
             view.keep_hot()
@@ -192,11 +194,6 @@ class DuckdbFind:
                     and (window.time_to is None or part.time_min <= window.time_to)
                 ],
             )
-
-
-def _is_large(query: Query) -> bool:
-    """Whether the answer may be too large to sort at once: what one user or one session did is not."""
-    return query.user_id is None and query.session_id is None
 
 
 def _is_over(window: Query, query: Query) -> bool:

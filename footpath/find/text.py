@@ -2,11 +2,13 @@
 
 What one user or one session did is a few hundred rows: there the engine's planning of the expressions in `sql.SELECT`
 costs more than everything else together (4.2 ms against 1.3 ms for a path in one part), so the same text is made
-here. A test holds the two against each other.
+here. A test holds the two against each other. Sorting them in the engine costs a tenth of such a read, and here almost
+nothing.
 """
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from msgspec.json import encode
@@ -17,6 +19,7 @@ from footpath.query import Order
 COLUMNS = "user_id, session_id, epoch_us(time), utc_offset, type, properties, id, seq, epoch_us(received_at)"
 """What the functions here take, in this order."""
 
+_PLACE = itemgetter(2, 7)  # time, then seq
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times, whose offset is written behind them
 
 Row = tuple[Any, ...]
@@ -60,6 +63,11 @@ def _id(action_id: str | None) -> str:
 
 SHAPE: dict[Shape, Callable[[Row], Row]] = {Shape.PATHS: _path, Shape.LINES: _line, Shape.CELLS: _cells}
 """Plain columns -> a row of the shape."""
+
+
+def sort(rows: list[Row], order: Order) -> None:
+    """Put rows into the order of time, in place: the same as `sql.in_time` gives."""
+    rows.sort(key=_PLACE, reverse=order == "desc")
 
 
 def by_session(rows: list[Row], order: Order) -> list[Row]:

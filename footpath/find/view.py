@@ -113,14 +113,15 @@ class View:
             bindings |= parquet.bind(self._hot)
         return " UNION ALL ".join(f"({select})" for select in selects), bindings
 
-    def execute(self, select: str, order: str, condition: tuple[str, dict[str, Any]], parts: list[Part]) -> bool:
-        """Run a statement over some parts and the hot rows; whether there was anything to run it over."""
+    def execute(self, select: str, order: str | None, condition: tuple[str, dict[str, Any]], parts: list[Part]) -> bool:
+        """Run a statement over some parts and the hot rows, in an order if one is given; whether there were any."""
         source, bindings = self.source(parts)
         if not source:
             return False
         where, values = condition
         with self.reading():
-            self.cursor.execute(f"SELECT {select} FROM ({source}) WHERE {where} ORDER BY {order}", bindings | values)
+            ordered = "" if order is None else f" ORDER BY {order}"
+            self.cursor.execute(f"SELECT {select} FROM ({source}) WHERE {where}{ordered}", bindings | values)
         return True
 
     def fetch(self, shape: Shape) -> Iterator[list[tuple[Any, ...]]]:

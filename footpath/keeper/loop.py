@@ -47,7 +47,6 @@ POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0  # after a failure, such as a full disk
 FORGET_RETRY_SECONDS = 10.0  # flushes go on meanwhile
 QUIET_ROWS_A_SECOND = 100_000  # what quiet merges and expiring may each cost: a twelfth of a core at 1.2 M rows/s
-QUIET_BUDGET = 50_000_000.0  # rows: the most that is saved up for one such merge
 GRACE_MARGIN = 60.0  # seconds that a replaced part outlives the longest read
 
 _log = structlog.get_logger()
@@ -179,7 +178,7 @@ class Keeper:
             now = time.monotonic()
             earned = (now - looked) * QUIET_ROWS_A_SECOND
             looked = now
-            budget = min(QUIET_BUDGET, budget + earned)
+            budget = min(merging.QUIET_BUDGET, budget + earned)
             expiry_budget = min(QUIET_ROWS_A_SECOND, expiry_budget + earned)
             with self._gate:
                 """Which is taken while a user is to be forgotten."""

@@ -3,7 +3,8 @@
 plan     Size-tiered: a run's tier is the power of `FANOUT` that its rows reach, counted in full parts; `FANOUT` runs of
          one tier are merged. So the runs are at most (FANOUT - 1) a tier, and the tiers grow with the logarithm of the
          data; an action is rewritten about once a tier. While little comes in, runs are merged further, down to
-         `QUIET_RUNS`, from the smallest up, as far as a budget of rows a second allows.
+         `QUIET_RUNS`, from the smallest up, as far as a budget of rows a second allows: all at once where that is
+         within `QUIET_BUDGET`, else as many as are.
 windows  A merge goes through its runs by ranges of user_id, each about one part large, cut at row-group boundaries:
          memory is that of sorting one part, however large the runs, and the new parts do not overlap. Large actions
          count as several, so that `WINDOW_BYTES` are sorted at once; what one user did is never divided.
@@ -22,6 +23,7 @@ from footpath.store.local import LocalStore
 
 FANOUT = 8  # at 4, an action is rewritten half as often again; runs are fewer, but see QUIET_RUNS
 QUIET_RUNS = 3
+QUIET_BUDGET = 50_000_000.0  # rows: the most that is saved up for one quiet merge, and so the largest
 WINDOW_BYTES = 32 << 20  # of a part before compression: DuckDB needs over 366 MB to sort 64 MB of the largest actions
 
 Run = list[Part]
@@ -58,11 +60,14 @@ def plan(runs: Sequence[Run], part_actions: int) -> list[Run]:
 
 
 def plan_quiet(runs: Sequence[Run], budget: float) -> list[Run]:
-    """The runs that may be merged while little comes in: the smallest, so that `QUIET_RUNS` remain, within budget."""
-    if len(runs) <= QUIET_RUNS:
-        return []
-    smallest = sorted(runs, key=lambda run: rows_of([run]))[: len(runs) - QUIET_RUNS + 1]
-    return smallest if rows_of(smallest) <= budget else []
+    """The runs that may be merged while little comes in: the smallest, so that `QUIET_RUNS` remain, within budget.
+
+    Fewer of them where all would be over `QUIET_BUDGET`: waiting for that would be in vain.
+    """
+    smallest = sorted(runs, key=lambda run: rows_of([run]))[: max(0, len(runs) - QUIET_RUNS + 1)]
+    while rows_of(smallest) > QUIET_BUDGET:
+        smallest.pop()
+    return smallest if len(smallest) > 1 and rows_of(smallest) <= budget else []
 
 
 def merge(engine: duckdb.DuckDBPyConnection, store: LocalStore, runs: Sequence[Run], part_actions: int) -> "Merge":

@@ -28,8 +28,8 @@ def count(engine: duckdb.DuckDBPyConnection, store: LocalStore, part: Part, rows
     """
     store.whole.check([part])
     found = engine.execute(
-        f"SELECT count(*) FROM read_parquet($files) WHERE {rows.condition}",
-        {"files": [parquet.pattern(store.path(part))], **rows.values},
+        f"SELECT count(*) FROM {parquet.scan()} WHERE {rows.condition}",
+        {"file": parquet.pattern(store.path(part)), **rows.values},
     ).fetchone()
     return 0 if found is None else int(found[0])
 

@@ -36,7 +36,7 @@ _LOOK = f"""
 SELECT count(*), min(user_id), max(user_id), epoch_us(min(time)), epoch_us(max(time)), min(seq), max(seq),
        count(*) FILTER (WHERE {_KEY} <= before)
 FROM (SELECT user_id, session_id, time, seq, lag({_KEY}) OVER () AS before
-      FROM (SELECT {parquet.COLUMNS} FROM read_parquet($file)))
+      FROM (SELECT {parquet.COLUMNS} FROM {parquet.scan()}))
 """
 
 

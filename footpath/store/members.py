@@ -21,8 +21,8 @@ from footpath.store.base import Part
 
 _DIGESTS = """
 SELECT DISTINCT CAST(md5_number_lower(kind || id) % 4294967296 AS UINTEGER) AS digest
-FROM (SELECT DISTINCT 'u' AS kind, user_id AS id FROM read_parquet($file)
-      UNION ALL SELECT DISTINCT 's', session_id FROM read_parquet($file))
+FROM (SELECT DISTINCT 'u' AS kind, user_id AS id FROM read_parquet($file, hive_partitioning = false)
+      UNION ALL SELECT DISTINCT 's', session_id FROM read_parquet($file, hive_partitioning = false))
 ORDER BY digest
 """
 

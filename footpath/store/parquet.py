@@ -54,7 +54,15 @@ def bind(hot: HotRows) -> dict[str, Any]:
 
 def stored(files: str = "$files") -> str:
     """The SQL of the rows of the parts whose paths are bound as `$files` (see `pattern`)."""
-    return f"SELECT {COLUMNS} FROM read_parquet({files})"
+    return f"SELECT {COLUMNS} FROM {scan(files)}"
+
+
+def scan(files: str = "$file") -> str:
+    """The SQL of the parts whose paths are bound (see `pattern`), with the columns that stand in them and no others.
+
+    DuckDB takes a folder above them that is called `user_id=1` for a column, in the place of the one in the files.
+    """
+    return f"read_parquet({files}, hive_partitioning = false)"
 
 
 def pattern(path: Path) -> str:
@@ -144,7 +152,7 @@ def write_part(
         )
         row = connection.execute(
             "SELECT count(*), min(user_id), max(user_id), epoch_us(min(time)), epoch_us(max(time)), min(seq), max(seq)"
-            " FROM read_parquet($file)",
+            f" FROM {scan()}",
             {"file": pattern(temporary)},
         ).fetchone()
         if row is None or row[0] == 0:

@@ -28,6 +28,10 @@ MEDIA = {
 }
 """The media type of each format of `footpath.find.answer`; the first is the default."""
 
+TOGETHER = 1 << 16
+"""Bytes of a narrow answer that are waited for before any are sent. A path is less, as a rule: then it is made in one
+turn of a reader's thread, and goes out whole, with its length."""
+
 _log = structlog.get_logger()
 _FORMS = {media.split(";", maxsplit=1)[0]: form for form, media in MEDIA.items()}
 _FORMS["application/ndjson"] = "ndjson"
@@ -56,7 +60,10 @@ class Retrieve:
         headers = {"content-type": MEDIA[form], "cache-control": "no-store"}
         if query.limit is None:
             pieces = self._pieces(request, query, form)
-            first = await anext(pieces, b"")  # so that what fails at once is answered with its status
+            first = await anext(pieces, _Whole())  # so that what fails at once is answered with its status
+            if isinstance(first, _Whole):
+                await pieces.aclose()
+                return Response(first, headers=headers)
             return _Streamed(first, pieces, headers, self._stalled_seconds)
         async with self._readers.place():
             if await request.is_disconnected():
@@ -67,14 +74,16 @@ class Retrieve:
         return Response(body, headers=headers)
 
     async def _pieces(self, request: Request, query: Query, form: str) -> AsyncGenerator[bytes]:
+        """The answer in pieces, none empty but a `_Whole` one."""
         async with self._readers.place():
             if await request.is_disconnected():  # while it waited: whoever still waits goes first
                 return
-            pieces = iter(())  # type: Iterator[bytes]
-            running: Future[Any] = self._readers.start(stream, self._find(), query, form)
+            pieces = _made(self._find(), query, form)
+            running: Future[Any] = self._readers.start(_begin, pieces, TOGETHER if query.is_narrow else 1)
             try:
-                pieces = await asyncio.wrap_future(running)
-                while True:
+                first = await asyncio.wrap_future(running)
+                yield first
+                while not isinstance(first, _Whole):
                     running = self._readers.start(next, pieces, None)
                     piece = await asyncio.wrap_future(running)
                     if piece is None:
@@ -82,12 +91,26 @@ class Retrieve:
                     if piece:
                         yield piece
             finally:  # also when the client has gone and a thread is still at work for it
-                running.add_done_callback(lambda _: _close(pieces))
+                running.add_done_callback(lambda _: pieces.close())
 
 
-def _close(pieces: Iterator[bytes]) -> None:
-    if isinstance(pieces, Generator):
-        pieces.close()
+class _Whole(bytes):
+    """The one piece of a whole answer."""
+
+
+def _made(find: Find, query: Query, form: str) -> Generator[bytes]:
+    """The pieces of an answer, of which nothing is begun before the first is asked for."""
+    yield from stream(find, query, form)
+
+
+def _begin(pieces: Iterator[bytes], size: int) -> bytes:
+    """The first pieces of an answer, of `size` bytes or more together; if there are no more, all of it as `_Whole`."""
+    begun = b""
+    for piece in pieces:
+        begun += piece
+        if len(begun) >= size:
+            return begun
+    return _Whole(begun)
 
 
 class _Streamed(StreamingResponse):

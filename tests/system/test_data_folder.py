@@ -69,6 +69,7 @@ NAMES = {
     "spaces, brackets and quotes": ' it\'s a "set" [0-9]{a,b}(c) ',
     "patterns and signs": "-*?%20 100%$HOME;&|#~=,+@!`x` \u00fc\U0001f463",
     "a backslash": "back\\slash",
+    "a partition of Hive": "user_id=1",
 }
 
 

@@ -182,3 +182,18 @@ def seqs_of(content: bytes, accept: str) -> list[int]:
         found = parquet.read_table(io.BytesIO(content))
     seqs: list[int] = found.column("seq").to_pylist()
     return seqs
+
+
+def test_a_path_comes_whole_and_a_long_one_in_pieces(server: Server) -> None:
+    """What a user did in 64 KiB or less tells its length in its head; more comes in chunks; both hold every action."""
+    for user, count in (("short", 3), ("long", 60)):
+        actions = [action(number, properties={"n": number, "text": "x" * 2_000}) for number in range(count)]
+        assert server.submit([{"userId": user, "sessionId": "s", "actions": actions}]).status_code == 200
+        answer = server.retrieve(userId=user)
+        (batch,) = answer.json()
+        assert [told["properties"] for told in batch["actions"]] == [sent["properties"] for sent in actions]
+        heads = [name for name in ("content-length", "transfer-encoding") if name in answer.headers]
+        assert heads == (["content-length"] if user == "short" else ["transfer-encoding"])
+        assert len(answer.content) == int(answer.headers.get("content-length", len(answer.content)))
+    nothing = server.retrieve(userId="nobody")
+    assert (nothing.text, nothing.headers["content-length"]) == ("[]", "2")

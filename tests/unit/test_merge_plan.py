@@ -6,7 +6,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from footpath.keeper.merge import FANOUT, QUIET_RUNS, Run, plan, plan_quiet, rows_of, runs_of, tier, windows
+from footpath.keeper.merge import (
+    FANOUT,
+    QUIET_BUDGET,
+    QUIET_RUNS,
+    Run,
+    plan,
+    plan_quiet,
+    rows_of,
+    runs_of,
+    tier,
+    windows,
+)
 from footpath.store.base import Part
 
 PART = 1_000
@@ -78,17 +89,31 @@ def test_a_plan_takes_whole_tiers(sizes: list[int], part_actions: int) -> None:
     assert chosen == ([run for run, size in zip(runs, tiers, strict=True) if size == min(full)] if full else [])
 
 
-@given(st.lists(st.integers(1, 10**6), max_size=30), st.floats(0, 10**7))
+@given(st.lists(st.integers(1, 10**6) | st.integers(10**6, 10**8), max_size=30), st.floats(0, QUIET_BUDGET))
+@example([11_800_000, *[10_000_000] * 8, *[1_230_000] * 6, 150_000, 140_000], QUIET_BUDGET)
 def test_quiet_merges_take_the_smallest_within_their_budget(sizes: list[int], budget: float) -> None:
-    """A quiet merge leaves QUIET_RUNS runs, takes the smallest, and none at all when they are over the budget."""
+    """A quiet merge takes the smallest runs: so many that QUIET_RUNS remain or the budget could never hold one more."""
     runs = [run_of(number, held) for number, held in enumerate(sizes)]
+    rising = sorted(sizes)
+    wanted = max(0, len(runs) - QUIET_RUNS + 1)
+    while sum(rising[:wanted]) > QUIET_BUDGET:
+        wanted -= 1
     chosen = plan_quiet(runs, budget)
-    if chosen:
-        assert len(runs) - len(chosen) + 1 == QUIET_RUNS
-        assert rows_of(chosen) <= budget
-        assert sorted(map(rows_of, [[run] for run in chosen])) == sorted(sizes)[: len(chosen)]
+    if wanted < 2 or sum(rising[:wanted]) > budget:
+        assert not chosen
     else:
-        assert len(runs) <= QUIET_RUNS or sum(sorted(sizes)[: len(runs) - QUIET_RUNS + 1]) > budget
+        assert sorted(map(rows_of, [[run] for run in chosen])) == rising[:wanted]
+
+
+def test_quiet_merges_end_with_few_runs() -> None:
+    """A hundred million actions in seventeen runs come down to QUIET_RUNS by quiet merges alone, in two of them."""
+    sizes = [11_800_000, *[10_000_000] * 8, *[1_230_000] * 6, 150_000, 140_000]
+    runs = [run_of(number, held) for number, held in enumerate(sizes)]
+    merges = 0
+    while chosen := plan_quiet(runs, QUIET_BUDGET):
+        merges += 1
+        runs = [run for run in runs if run not in chosen] + [run_of(100 + merges, rows_of(chosen))]
+    assert (len(runs), merges) == (QUIET_RUNS, 2)
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.text(min_size=1, max_size=2)), max_size=20))
