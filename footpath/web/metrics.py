@@ -50,7 +50,9 @@ METRICS = {
     "footpath_commit_seconds": Described("histogram", (), "Seconds that a group commit of the journal took."),
     "footpath_commit_requests": Described("histogram", (), "Requests in a group commit of the journal."),
     "footpath_read_seconds": Described(
-        "histogram", (), "Seconds from a request to retrievelogs to the last byte of its answer."
+        "histogram",
+        (),
+        "Seconds from a request to retrievelogs, sessions, counts, clicks or flows to the last byte of its answer.",
     ),
     "footpath_connections": Described("gauge", (), "Connections that are open."),
     "footpath_body_bytes": Described("gauge", (), "Bytes of bodies in memory that are not whole yet."),
