@@ -19,9 +19,10 @@ types: .venv/developing
 contracts: .venv/developing
 	$(BIN)/lint-imports
 
+# In the order of the files, not of their number of tests: the few tests of tests/crash are the longest, and must not be last.
 pytest: .venv/developing
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadfile
+	$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
