@@ -21,7 +21,7 @@ CUTS = times("CUTS", 2)
 LIES = times("LIES", 1)
 ROUND = 12  # cuts with one folder: each reads all of it
 CONNECTIONS = 32
-PACE = 0.15  # seconds between two requests of a connection: the machine has the recoveries to do too
+PACE = 0.3  # seconds between two requests of a connection: the machine has the recoveries to do too
 LYING = ["strace", "-D", "-f", "-qq", "-o", os.devnull, "--seccomp-bpf", "-e", "trace=fdatasync,fsync"]
 LYING += ["-e", "inject=fdatasync,fsync:retval=0"]
 
