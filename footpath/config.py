@@ -67,6 +67,10 @@ class Settings:
     keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
     tracker_path: str = _setting("/footpath.js", "where the tracker of pages is; ad blockers know common names")
     tracker_submit_path: str = _setting("/api/submitlogs", "where the tracker sends to: a second name of submitlogs")
+    journal: str = _setting("", "a stream that takes what is submitted, kinesis://STREAM, instead of the data folder")
+    find: str = _setting("", "what answers reads then: athena://DATABASE, or trino://HOST:PORT/CATALOG/SCHEMA")
+    table: str = _setting("", "the table then, iceberg://CATALOG/NAMESPACE/TABLE, for forgetting; Athena's by default")
+    keys: str = _setting("", "the file of hashed keys then, of footpath key export; it is read again when it changes")
     log: str = _setting("auto", "how to log: json, text, or auto (text on a terminal)")
 
 
@@ -108,6 +112,10 @@ def read_settings(
     for name, (value, source) in found.items():
         if name in _RULES and not _RULES[name][0](getattr(settings, name)):
             raise BadSetting(f"{source} is {str(value)!r}; {_RULES[name][1]}")
+    if bool(settings.journal) != bool(settings.find):
+        raise BadSetting(
+            "--journal and --find go together: a stream and what reads its table, or neither and all in the data folder"
+        )
     return settings if memory is None else _within(settings, memory, found)
 
 
@@ -129,6 +137,9 @@ def in_bytes(memory: str | int) -> int:
     return int(float(number) * (1024 if "I" in unit else 1000) ** (" KMGT".index(unit[0])))
 
 
+_MAY_BE_EMPTY = frozenset(("keep", "journal", "find", "table", "keys"))
+
+
 def _read_file(file: Path) -> dict[str, object]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
@@ -138,7 +149,7 @@ def _read_file(file: Path) -> dict[str, object]:
 
 def _convert(name: str, value: object, source: str) -> Any:
     wanted = next(item.type for item in fields(Settings) if item.name == name)
-    if not str(value) and name != "keep":
+    if not str(value) and name not in _MAY_BE_EMPTY:
         raise BadSetting(f"{source} is ''; give it a value, or leave it out: {SETTINGS[name]}")
     try:
         if wanted is Path:

@@ -2,6 +2,8 @@
 
     kinesis://STREAM[?region=…&endpoint=…]
     iceberg://CATALOG/NAMESPACE/TABLE[?region=…&endpoint=…&s3.endpoint=…&warehouse=s3://…]
+    athena://DATABASE[?table=actions&workgroup=…&region=…&output=s3://…&endpoint=…&catalog=AwsDataCatalog]
+    trino://HOST:PORT/CATALOG/SCHEMA[?table=actions&user=…&tls=true]
 
 CATALOG is `glue`, or one that pyiceberg's own configuration names, whose options then stand there. No address holds
 credentials: those come the way boto3 finds them.
@@ -50,6 +52,66 @@ class TableAddress(NamedTuple):
             "warehouse": self.warehouse,
         }
         return f"iceberg://{self.catalog}/{self.namespace}/{self.table}{_options(**options)}"
+
+
+class AthenaAddress(NamedTuple):
+    """A table that Athena reads. `output` is where it puts results, if the work group does not say."""
+
+    database: str
+    table: str = "actions"
+    workgroup: str = "primary"
+    region: str | None = None
+    output: str | None = None
+    endpoint: str | None = None
+    catalog: str = "AwsDataCatalog"
+
+
+class TrinoAddress(NamedTuple):
+    """A table that a Trino reads."""
+
+    host: str
+    port: int
+    catalog: str
+    schema: str
+    table: str = "actions"
+    user: str = "footpath"
+    tls: bool = False
+
+
+def find_address(text: str) -> AthenaAddress | TrinoAddress:
+    """Read `athena://…` or `trino://…`.
+
+    Raises:
+        BadSetting: it is neither.
+    """
+    return _trino_address(text) if text.startswith("trino:") else _athena_address(text)
+
+
+def _athena_address(text: str) -> AthenaAddress:
+    known = ("table", "workgroup", "region", "output", "endpoint", "catalog")
+    database, options = _parts(text, "athena", known, "athena://DATABASE?workgroup=WORKGROUP or trino://…")
+    table = options.get("table", "actions")
+    if not NAME.fullmatch(database) or not NAME.fullmatch(table):
+        raise BadSetting(
+            f"{text!r} names no table: write athena://DATABASE?table=TABLE, both with lower case letters, digits and _"
+        )
+    if not options.get("output", "s3://").startswith("s3://"):
+        raise BadSetting(f"{text!r}: output is where Athena puts results, s3://BUCKET/PREFIX")
+    return AthenaAddress(database, **options)
+
+
+def _trino_address(text: str) -> TrinoAddress:
+    known = ("table", "user", "tls")
+    rest, options = _parts(text, "trino", known, "trino://HOST:PORT/CATALOG/SCHEMA?table=TABLE")
+    host, *names = rest.split("/")
+    name, _, port = host.rpartition(":")
+    if len(names) != 2 or not all(names) or not name or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise BadSetting(f"{text!r} names no table: write trino://HOST:PORT/CATALOG/SCHEMA?table=TABLE")
+    tls = options.get("tls", "false")
+    if tls not in {"true", "false"}:
+        raise BadSetting(f"{text!r}: tls is {tls!r}; it is true or false")
+    table, user = options.get("table", "actions"), options.get("user", "footpath")
+    return TrinoAddress(name.strip("[]"), int(port), names[0], names[1], table, user, tls == "true")
 
 
 def stream_address(text: str) -> StreamAddress:

@@ -8,6 +8,22 @@ from footpath.find.sql import Statement
 Row = tuple[Any, ...]
 
 
+_MAKE = "make it with `footpath setup aws --apply`, or name another in --find"
+_NEXT_STEP = {
+    "TABLE_NOT_FOUND": _MAKE,
+    "SCHEMA_NOT_FOUND": _MAKE,
+    "CATALOG_NOT_FOUND": "name one of `SHOW CATALOGS` in --find trino://HOST:PORT/CATALOG/SCHEMA",
+    "PERMISSION_DENIED": "let the user or role that --find reads with read it",
+    "EXCEEDED_TIME_LIMIT": "ask for less, or page with limit",
+    "QUERY_QUEUE_FULL": "ask again in a moment",
+}
+
+
+def next_step(error: str) -> str:
+    """What to do when a statement has met one of Trino's errors, which are also Athena's."""
+    return _NEXT_STEP.get(error, "the engine's own log says more")
+
+
 class Begun(NamedTuple):
     """A statement that has begun: what it sees does not change any more. Closing `rows` ends it, read or not."""
 
@@ -34,8 +50,8 @@ class Engine(Protocol):
         """Begin to read; times are text, in UTC."""
         ...
 
-    def change(self, statement: Statement) -> int:
-        """Run a statement that deletes, to its end; how many rows it deleted."""
+    def change(self, statement: Statement) -> None:
+        """Run a statement that deletes, to its end."""
         ...
 
     def properties(self) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ import structlog
 from msgspec import MsgspecError, Struct, field
 from msgspec.json import decode
 
-from footpath.aws.engine import Begun, Row
+from footpath.aws.engine import Begun, Row, next_step
 from footpath.aws.literal import literal, quoted
 from footpath.errors import BadSetting, ReadFailed
 from footpath.find.sql import Statement, identifier
@@ -32,15 +32,6 @@ TRIES = 10  # while a proxy before Trino says 502, 503 or 504, or Trino 429
 _WAIT_SECONDS = 0.1  # between them, as the protocol has it
 _PASSING = frozenset((429, 502, 503, 504))
 _PLANNED = frozenset(("RUNNING", "FINISHING", "FINISHED"))
-_MAKE = "make it with `footpath setup aws --apply`, or name another in --find"
-_NEXT_STEP = {
-    "TABLE_NOT_FOUND": _MAKE,
-    "SCHEMA_NOT_FOUND": _MAKE,
-    "CATALOG_NOT_FOUND": "name one of `SHOW CATALOGS` in --find trino://HOST:PORT/CATALOG/SCHEMA",
-    "PERMISSION_DENIED": "let the ?user= of --find read it, in Trino's access control",
-    "EXCEEDED_TIME_LIMIT": "ask for less, or page with limit",
-    "QUERY_QUEUE_FULL": "ask again in a moment",
-}
 
 _log = structlog.get_logger()
 
@@ -62,7 +53,6 @@ class _Page(Struct):
     data: list[list[Any]] = field(default_factory=list)
     error: _Failure | None = None
     stats: _Stats = field(default_factory=_Stats)
-    updateCount: int | None = None  # noqa: N815
 
 
 class Trino:
@@ -115,13 +105,11 @@ class Trino:
         next(rows)
         return Begun(rows)
 
-    def change(self, statement: Statement) -> int:
+    def change(self, statement: Statement) -> None:
         """See `Engine.change`."""
         with contextlib.closing(_Session(self, statement)) as session:
-            count = 0
-            for page in session.pages():
-                count = count if page.updateCount is None else page.updateCount
-            return count
+            for _ in session.pages():
+                pass
 
     def properties(self) -> Mapping[str, str]:
         """See `Engine.properties`."""
@@ -163,8 +151,7 @@ class Trino:
     def failed(self, error: _Failure) -> ReadFailed:
         """What Trino says, as footpath says it."""
         told = error.message.splitlines()[0][:300] if error.message else "it gives no reason"
-        next_step = _NEXT_STEP.get(error.errorName, "Trino's log says more")
-        return ReadFailed(f"{self._where} could not be read ({error.errorName}: {told}); {next_step}")
+        return ReadFailed(f"{self._where} could not be read ({error.errorName}: {told}); {next_step(error.errorName)}")
 
     def unreachable(self, error: Exception) -> ReadFailed:
         """Nothing, or nothing that makes sense, answers there."""

@@ -1,4 +1,4 @@
-"""`footpath key create`, `list` and `revoke`. They work on the folder, with a server running or not.
+"""`footpath key create`, `list`, `export` and `revoke`. They work on the folder, with a server running or not.
 
 A running server looks for changes every quarter of a second while requests come. The commands wait for as long before
 they say that they are done, so that what they say is true of every server.
@@ -128,6 +128,19 @@ def list_(data: Data = None, config: Config = None) -> None:
         terminal.table(columns, [[_cell(value) for value in row.values()] for row in rows])
     else:
         terminal.say("there are no keys: footpath key create makes one; until then only this machine is let in")
+
+
+@app.command()
+def export(data: Data = None, config: Config = None) -> None:
+    """Write the keys' hashes as NDJSON, for `footpath serve --keys FILE` of servers without a data folder.
+
+    Example: footpath key export --data ./data > keys.ndjson
+    """
+    from footpath import database
+    from footpath.keys import source, table
+
+    with closing(database.connect(read_settings({"data": data}, file=config).data, readonly=True)) as connection:
+        sys.stdout.buffer.write(source.exported(table.load(connection)[1]))
 
 
 @app.command()

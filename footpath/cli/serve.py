@@ -16,6 +16,10 @@ def serve(
     workers: Annotated[int | None, Option(help=SETTINGS["workers"])] = None,
     keep: Annotated[str | None, Option(help=SETTINGS["keep"])] = None,
     config: Annotated[Path | None, Option(help="a TOML file with any of the settings of docs/SETTINGS.md")] = None,
+    journal: Annotated[str | None, Option(help=SETTINGS["journal"], metavar="ADDRESS")] = None,
+    find: Annotated[str | None, Option(help=SETTINGS["find"], metavar="ADDRESS")] = None,
+    table: Annotated[str | None, Option(help=SETTINGS["table"], metavar="ADDRESS")] = None,
+    keys: Annotated[str | None, Option(help=SETTINGS["keys"], metavar="FILE")] = None,
     log: Annotated[str | None, Option(help=SETTINGS["log"])] = None,
 ) -> None:
     """Take actions in over HTTP, keep them, and answer questions about them.
@@ -25,4 +29,5 @@ def serve(
     from footpath import service
 
     flags = {"data": data, "host": host, "port": port, "workers": workers, "log": log, "keep": keep}
+    flags |= {"journal": journal, "find": find, "table": table, "keys": keys}
     service.serve(read_settings(flags, file=config, memory=memory.given()))

@@ -1,16 +1,16 @@
 """The keys of a folder, as a server process holds them: found in a microsecond, and never long out of date.
 
-fresh     `state.keys_version` is read from SQLite when a request comes and the last look is `LOOK_SECONDS` ago; all
-          keys only when it has moved. An idle server reads nothing.
+fresh     The version of the keys is asked for when a request comes and the last look is `LOOK_SECONDS` ago; all keys
+          only when it has moved. An idle server reads nothing.
 unknown   A key that is not known makes it look at once, in case it was created a moment ago, but not more often than
-          every `RECHECK_SECONDS`: guessing must not become work for SQLite.
+          every `RECHECK_SECONDS`: guessing must not become work.
 time      Keys are found by the first 8 bytes of their sha256, and compared by all 32 in constant time. How long that
           takes says nothing of a key: who could use what it says of a hash would have to find what hashes to it.
           A key that was good is found again by itself in a dictionary, which saves the hash. That compares bytes only
           where Python's own hash of them is the same 64 bits, seeded at random in each process: by that time it is
           the key. It holds no more entries than there are keys, in memory only, and starts anew with each change.
 expiry    by the clock, at each request.
-failure   While SQLite cannot be read the ring answers from what it knows, for `BLIND_SECONDS`; then it refuses, since
+failure   While the keys cannot be read the ring answers from what it knows, for `BLIND_SECONDS`; then it refuses, since
           a key may have been revoked.
 open      A folder that has never had a key asks for none, where only this machine can reach the server. Elsewhere, and
           when all keys have been revoked or have expired, nothing opens.
@@ -21,15 +21,11 @@ Belongs to one thread: that of the event loop.
 import time
 from collections.abc import Callable
 from hmac import compare_digest
-from pathlib import Path
 
-import apsw
-
-from footpath import database
 from footpath.errors import ReadFailed, Unauthorized
-from footpath.keys import table
 from footpath.keys.grant import Grant
 from footpath.keys.key import Role, digest, is_well_formed
+from footpath.keys.source import KeySource
 
 LOOK_SECONDS = 0.25  # a key that was revoked is refused this soon: `footpath key revoke` waits for as long
 RECHECK_SECONDS = 0.05  # 20 looks a second at most, of 10 us each
@@ -40,25 +36,25 @@ _ANYWHERE: dict[Role, tuple[str, ...]] = {"write": (_ANY,), "read": (), "admin":
 
 
 class Ring:
-    """The keys of a data folder."""
+    """The keys of a server."""
 
     def __init__(
         self,
-        folder: Path,
+        source: KeySource,
         *,
         is_private: bool,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Read the keys of a folder.
+        """Read the keys.
 
         Args:
-            folder: one that `database.prepare` has seen.
+            source: where they are kept; it is closed with the ring.
             is_private: only this machine can reach the server, so that without any key none is asked for.
             monotonic: the clock of looks and rates.
             clock: the clock of expiry, in seconds since 1970.
         """
-        self._connection = database.connect(folder, readonly=True)
+        self._source = source
         self._is_private = is_private
         self._monotonic = monotonic
         self._clock = clock
@@ -71,11 +67,10 @@ class Ring:
         self._looked_at = self._next_look = self._next_recheck = 0.0
         self._load()
         self._looked(monotonic())
-        self._connection.set_busy_timeout(0)  # this is the event loop's thread: rather try again a little later
 
     def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
+        """Close the source."""
+        self._source.close()
 
     def refresh(self) -> None:
         """Bring the ring up to date, first thing at each request.
@@ -136,11 +131,11 @@ class Ring:
     def _look(self, now: float) -> None:
         self._next_recheck = now + RECHECK_SECONDS
         try:
-            if table.version(self._connection) != self._version:
+            if self._source.version() != self._version:
                 self._load()
-        except apsw.Error as error:
+        except ReadFailed:
             if now - self._looked_at > BLIND_SECONDS:
-                raise ReadFailed(f"the keys could not be read: {type(error).__name__}") from error
+                raise
             self._next_look = now + RECHECK_SECONDS
         else:
             self._looked(now)
@@ -150,7 +145,7 @@ class Ring:
         self._next_look = now + LOOK_SECONDS
 
     def _load(self) -> None:
-        version, rows = table.load(self._connection)
+        version, rows = self._source.load()
         buckets = {grant.key.name: grant.bucket for found in self._grants.values() for _, grant in found}
         self._grants, self._by_origin = {}, {}
         self._known.clear()

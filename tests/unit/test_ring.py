@@ -16,6 +16,7 @@ from footpath.keys import ring as ring_module
 from footpath.keys import table
 from footpath.keys.key import Key, draw
 from footpath.keys.ring import BLIND_SECONDS, LOOK_SECONDS, RECHECK_SECONDS, Ring
+from footpath.keys.source import TableKeys
 
 
 class Folder:
@@ -31,8 +32,9 @@ class Folder:
 
     def ring(self, *, is_private: bool = True) -> Ring:
         """A ring that has read what there is; its statements are counted from then on."""
-        made = Ring(self.path, is_private=is_private, monotonic=lambda: self.now, clock=lambda: self.now)
-        made._connection.exec_trace = self._count
+        source = TableKeys(self.path)
+        made = Ring(source, is_private=is_private, monotonic=lambda: self.now, clock=lambda: self.now)
+        source.connection.exec_trace = self._count
         self.looks = 0
         return made
 
