@@ -17,6 +17,7 @@ from footpath.config import Settings
 from footpath.find.duckdb import DuckdbFind
 from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.keys.ring import Ring
+from footpath.keys.source import TableKeys
 from footpath.metrics.counts import Counts
 from footpath.store.forgetting import LocalForget
 from footpath.web.app import Fittings
@@ -43,7 +44,7 @@ def open_nowhere(settings: Settings, stack: AsyncExitStack, counts: Counts) -> F
     """In the place of `service.open_embedded`."""
     find = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)
     stack.callback(find.close)
-    keys = Ring(settings.data, is_private=True)
+    keys = Ring(TableKeys(settings.data), is_private=True)
     stack.callback(keys.close)
     forget = LocalForget(settings.data)
     stack.callback(forget.close)

@@ -1,8 +1,8 @@
 """Statements on Athena: started in a work group, waited for, and read from the file that Athena writes to S3.
 
 The file is CSV, every value in quotation marks and nothing at all for NULL. It is read as a stream, in flat memory;
-GetQueryResults would give the same 1,000 rows a call. Python's csv reads NULL and '' alike: of the columns read here
-only `id` can be NULL, and no id is empty.
+GetQueryResults would give the same 1,000 rows a call. Python's csv reads NULL and '' alike; both are None here, since
+no text of an action is empty.
 
 Values go beside the text (`ExecutionParameters`), as Trino's literals: text in quotation marks, numbers bare.
 Closing early stops the query; what it has scanned by then is billed. Result files stay where the work group puts them:
@@ -23,7 +23,7 @@ import structlog
 
 from footpath.aws import clients
 from footpath.aws.address import GLUE, AthenaAddress, TableAddress
-from footpath.aws.engine import Begun, Row, next_step
+from footpath.aws.engine import CONFLICTS, Begun, Conflict, Row, next_step
 from footpath.aws.literal import literal
 from footpath.aws.table import catalog_of, open_table
 from footpath.errors import BadSetting, ReadFailed
@@ -93,12 +93,11 @@ class Athena:
                 try:
                     found = csv.reader(lines)
                     next(found)  # the names of the columns
-                    while chunk := [(*row[:6], row[6] or None, *row[7:]) for row in islice(found, CHUNK_ROWS)]:
+                    while chunk := [tuple([value or None for value in row]) for row in islice(found, CHUNK_ROWS)]:
                         yield chunk
                 except (OSError, UnicodeDecodeError, csv.Error, *clients.AwsError) as error:
-                    raise ReadFailed(
-                        f"the answer of Athena could not be read to its end ({type(error).__name__}: {error}); ask again"
-                    ) from error
+                    why = f"{type(error).__name__}: {error}"
+                    raise ReadFailed(f"Athena's answer could not be read to its end ({why}); ask again") from error
 
     def _open(self, location: str) -> io.TextIOWrapper:
         split = urlsplit(location)
@@ -156,7 +155,8 @@ class Athena:
         name, _, more = reason.partition(":")
         if not name.isupper():
             name, more = "FAILED", reason
-        return ReadFailed(f"{self._where} could not be read ({name}: {more.strip()[:300]}); {next_step(name)}")
+        kind = Conflict if name in CONFLICTS else ReadFailed
+        return kind(f"{self._where} could not be read ({name}: {more.strip()[:300]}); {next_step(name)}")
 
     @property
     def read_seconds(self) -> float:

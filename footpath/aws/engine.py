@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from footpath.errors import ReadFailed
 from footpath.find.sql import Statement
 
 Row = tuple[Any, ...]
@@ -17,6 +18,13 @@ _NEXT_STEP = {
     "EXCEEDED_TIME_LIMIT": "ask for less, or page with limit",
     "QUERY_QUEUE_FULL": "ask again in a moment",
 }
+
+
+CONFLICTS = frozenset(("TRANSACTION_CONFLICT", "ICEBERG_COMMIT_ERROR"))
+
+
+class Conflict(ReadFailed):
+    """A statement that changes the table met another change; it has done nothing, and can be sent again."""
 
 
 def next_step(error: str) -> str:
@@ -51,7 +59,11 @@ class Engine(Protocol):
         ...
 
     def change(self, statement: Statement) -> None:
-        """Run a statement that deletes, to its end."""
+        """Run a statement that deletes, to its end.
+
+        Raises:
+            Conflict: another change came between; it has done nothing.
+        """
         ...
 
     def properties(self) -> Mapping[str, str]:

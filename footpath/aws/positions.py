@@ -20,6 +20,7 @@ COUNT = "footpath.seq."
 COMPLETE = "footpath.complete."
 CLOSED = "footpath.closed."
 SINK = "footpath.sink."
+FORGOTTEN = "footpath.forgotten."
 PUSHED_ORDINAL = 0xFFFF
 
 

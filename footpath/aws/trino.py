@@ -20,6 +20,7 @@ import structlog
 from msgspec import MsgspecError, Struct, field
 from msgspec.json import decode
 
+from footpath.aws.address import TrinoAddress
 from footpath.aws.engine import Begun, Row, next_step
 from footpath.aws.literal import literal, quoted
 from footpath.errors import BadSetting, ReadFailed
@@ -58,46 +59,35 @@ class _Page(Struct):
 class Trino:
     """An Engine over one table of a Trino."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        catalog: str,
-        schema: str,
-        table: str = "actions",
-        user: str = "footpath",
-        tls: bool = False,
-        read_seconds: float = 900.0,
-    ) -> None:
+    def __init__(self, address: TrinoAddress, *, read_seconds: float = 900.0) -> None:
         """Connect to nothing yet; a statement may take `read_seconds`.
 
         Raises:
             BadSetting: there is a password, but no TLS to send it over.
         """
-        self._host, self._port, self._tls = host, port, tls
+        self._address = address
         self._read_seconds = read_seconds
-        self._name = table
-        self._where = f"{catalog}.{schema}.{table}"
+        self._server = f"Trino at {address.host}:{address.port}"
+        self._where = f"{address.catalog}.{address.schema}.{address.table}"
         self._headers = {
-            "X-Trino-User": user,
+            "X-Trino-User": address.user,
             "X-Trino-Source": "footpath",
-            "X-Trino-Catalog": catalog,
-            "X-Trino-Schema": schema,
+            "X-Trino-Catalog": address.catalog,
+            "X-Trino-Schema": address.schema,
             "X-Trino-Time-Zone": "UTC",
             "X-Trino-Session": f"query_max_run_time={max(1, round(read_seconds))}s",
         }
         password = os.environ.get(PASSWORD)
         if password is not None:
-            if not tls:
+            if not address.tls:
                 raise BadSetting(f"{PASSWORD} is set, and is only sent over TLS: add ?tls=true to --find, or unset it")
-            text = base64.b64encode(f"{user}:{password}".encode()).decode()
+            text = base64.b64encode(f"{address.user}:{password}".encode()).decode()
             self._headers["Authorization"] = f"Basic {text}"
 
     @property
     def table(self) -> str:
         """See `Engine.table`."""
-        return identifier(self._name)
+        return identifier(self._address.table)
 
     def begin(self, statement: Statement) -> Begun:
         """See `Engine.begin`."""
@@ -113,9 +103,10 @@ class Trino:
 
     def properties(self) -> Mapping[str, str]:
         """See `Engine.properties`."""
-        of_table = identifier(f"{self._name}$properties")
-        found = self.begin(Statement(f"SELECT key, value FROM {of_table} WHERE key LIKE 'footpath.%'", ()))
-        return {key: value for chunk in found.rows for key, value in chunk}
+        of_table = identifier(f"{self._address.table}$properties")
+        statement = Statement(f"SELECT key, value FROM {of_table} WHERE key LIKE 'footpath.%'", ())
+        with contextlib.closing(_Session(self, statement)) as session:
+            return {key: value for page in session.pages() for key, value in page.data}
 
     def _rows(self, statement: Statement) -> Generator[list[Row]]:
         """First nothing, when the statement is planned and so sees no change any more; then chunks."""
@@ -132,11 +123,12 @@ class Trino:
             early.clear()
             for page in pages:
                 yield from _chunks(page.data)
+            session.tell()
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection for one statement."""
-        kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=ANSWER_SECONDS)
+        kind = http.client.HTTPSConnection if self._address.tls else http.client.HTTPConnection
+        return kind(self._address.host, self._address.port, timeout=ANSWER_SECONDS)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -156,17 +148,19 @@ class Trino:
     def unreachable(self, error: Exception) -> ReadFailed:
         """Nothing, or nothing that makes sense, answers there."""
         return ReadFailed(
-            f"Trino at {self._host}:{self._port} does not answer ({type(error).__name__}: {error}); start it, or name"
-            " another in --find"
+            f"{self._server} does not answer ({type(error).__name__}: {error}); start it, or name another in --find"
         )
 
     def refused(self, status: int, content: bytes) -> ReadFailed:
         """It answers with another status than 200."""
-        where = f"Trino at {self._host}:{self._port}"
         if status in {401, 403}:
-            return ReadFailed(f"{where} refuses footpath ({status}): set {PASSWORD}, with ?user=…&tls=true in --find")
+            return ReadFailed(
+                f"{self._server} refuses footpath ({status}): set {PASSWORD}, with ?user=…&tls=true in --find"
+            )
         told = content[:200].decode("utf-8", "replace").strip()
-        return ReadFailed(f"{where} answers {status} ({told}); is it a Trino, and can it be reached without a proxy?")
+        return ReadFailed(
+            f"{self._server} answers {status} ({told}); is it a Trino, and can it be reached without a proxy?"
+        )
 
 
 class _Session:
@@ -177,28 +171,30 @@ class _Session:
         self._connection = trino.connect()
         self._deadline = time.monotonic() + trino.read_seconds
         self._next: str | None = None
+        self._last: _Page | None = None
+        self._rows = 0
         self._body = immediate(statement).encode()
 
     def pages(self) -> Iterator[_Page]:
         """Each page of the answer."""
         page = self._ask("POST", "/v1/statement", self._body)
-        rows = 0
         while True:
             self._next = None if page.nextUri is None else _path(page.nextUri)
             if page.error is not None:
                 raise self._trino.failed(page.error)
-            rows += len(page.data)
+            self._rows += len(page.data)
+            self._last = page
             yield page
             if self._next is None:
-                _log.info(
-                    "trino read",
-                    query=page.id,
-                    rows=rows,
-                    bytes=page.stats.physicalInputBytes,
-                    seconds=page.stats.elapsedTimeMillis / 1000,
-                )
                 return
             page = self._ask("GET", self._next)
+
+    def tell(self) -> None:
+        """Log what the statement took."""
+        if self._last is not None:
+            stats = self._last.stats
+            seconds, scanned = stats.elapsedTimeMillis / 1000, stats.physicalInputBytes
+            _log.info("trino read", query=self._last.id, rows=self._rows, bytes=scanned, seconds=seconds)
 
     def close(self) -> None:
         """Cancel what has not ended. That it cannot be said to Trino is no failure: it ends what nobody fetches."""

@@ -26,14 +26,14 @@ class Dialect(NamedTuple):
     bound_instant: Callable[[int], Any]
 
 
-def _as_text(micros: int) -> str:
+def as_text(micros: int) -> str:
     """A time as Trino's CAST takes it: bound as text, since Athena binds only numbers and text."""
     return f"{_EPOCH + timedelta(microseconds=micros)} UTC"
 
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - its zone is written behind it
 DUCKDB = Dialect("make_timestamp({})", int)
-TRINO = Dialect("CAST({} AS timestamp(6) with time zone)", _as_text)
+TRINO = Dialect("CAST({} AS timestamp(6) with time zone)", as_text)
 
 _LOCAL = "(time + to_minutes(utc_offset))"
 _OFFSET = """

@@ -1,7 +1,7 @@
-"""Where a ring gets its keys from: the table of a data folder, or a file of hashed keys for servers that have no folder.
+"""Where a ring gets its keys from: the table of a data folder, or a file of hashed keys for servers without a folder.
 
 The file is what `footpath key export` writes, a JSON object a line. It holds hashes, so who reads it cannot use a key;
-who can write it can let himself in. Its version is its time and size, so it is read again when it was put in place anew.
+who can write it can let himself in. Its version is its time and size, so it is read again when it was put there anew.
 """
 
 from pathlib import Path
@@ -64,6 +64,21 @@ class TableKeys:
     def close(self) -> None:
         """See `KeySource.close`."""
         self.connection.close()
+
+
+class NoKeys:
+    """No keys: then only this machine is let in."""
+
+    def version(self) -> int:
+        """See `KeySource.version`."""
+        return 0
+
+    def load(self) -> tuple[int, Rows]:
+        """See `KeySource.load`."""
+        return 0, []
+
+    def close(self) -> None:
+        """See `KeySource.close`."""
 
 
 class Line(Struct, forbid_unknown_fields=True):

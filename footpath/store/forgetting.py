@@ -9,7 +9,7 @@ the receipt, which names nobody.
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import apsw
 from msgspec import Struct
@@ -64,6 +64,26 @@ class Forgotten(Struct):
 def told(user_id: str, asked: Asked, receipt: Receipt) -> Forgotten:
     """The receipt of an order for a user."""
     return Forgotten(user_id, *receipt, None if asked.until is None else rfc3339(asked.until))
+
+
+class Forget(Protocol):
+    """Takes orders to forget, and tells when they are done. Any thread may use it."""
+
+    def ask(self, user_id: str, *, before: int | None, refuse_days: float | None) -> Asked:
+        """Order that a user be forgotten; see `ask` for what is given.
+
+        Raises:
+            ForgetFailed: the order could not be kept.
+        """
+        ...
+
+    def receipt(self, number: int) -> Receipt | None:
+        """The receipt of an order; None if it is not done yet.
+
+        Raises:
+            ForgetFailed: something was in the way.
+        """
+        ...
 
 
 class LocalForget:

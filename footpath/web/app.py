@@ -24,7 +24,7 @@ from footpath.journal.base import Journal
 from footpath.keys.ring import Ring
 from footpath.metrics.board import Place
 from footpath.metrics.counts import Counts
-from footpath.store.forgetting import LocalForget
+from footpath.store.forgetting import Forget
 from footpath.web import docs, metrics, responses
 from footpath.web.auth import Gate, Guard
 from footpath.web.intake import SUBMIT_PATH, Intake, Limits
@@ -33,7 +33,7 @@ from footpath.web.overviews import CLICKS_PATH, COUNTS_PATH, FLOWS_PATH, SESSION
 from footpath.web.readers import Readers
 from footpath.web.rejects import REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
-from footpath.web.retrieve import Retrieve
+from footpath.web.retrieve import CompleteUntil, Retrieve
 from footpath.web.submit import Submit
 from footpath.web.tracker import Tracker
 from footpath.web.users import PATH, Users
@@ -44,20 +44,22 @@ class Fittings(NamedTuple):
 
     `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `rejects`
     reads those that are kept, in any thread. `gauges` and `measure` give metrics by name, the first in the loop, the
-    second in any thread. `place` is where to write them for other processes. `overviews` is None where the store gives
-    none.
+    second in any thread. `place` is where to write them for other processes. `overviews` and `rejects` are None where
+    the fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970) everything that
+    was said to be kept is seen by a read that begins now; it is None where that is always everything.
     """
 
     journal: Journal
     find: Find
     ready: Callable[[], dict[str, str]]
     keys: Ring
-    forget: LocalForget
-    rejects: ReadRejects
+    forget: Forget
+    rejects: ReadRejects | None
     gauges: Callable[[], Mapping[str, float]] = dict
     measure: Callable[[], Mapping[str, float]] = dict
     place: Place | None = None
     overviews: Overviews | None = None
+    complete_until: CompleteUntil | None = None
 
 
 Open = Callable[[AsyncExitStack], Fittings]
@@ -86,7 +88,12 @@ class App:
         self.intake = Intake(submit, self._gate, limits, counts, path=also)
         tracker = Tracker(settings)
         self._readers = readers = Readers(settings.readers, settings.waiting_reads)
-        retrieve = Retrieve(lambda: self.fittings.find, readers, stalled_seconds=settings.stalled_seconds)
+        retrieve = Retrieve(
+            lambda: self.fittings.find,
+            readers,
+            stalled_seconds=settings.stalled_seconds,
+            complete_until=lambda: self.fittings.complete_until,
+        )
         overview = Overview(lambda: self.overviews, readers)
         users = Users(lambda: self.fittings.forget, refuse_days=settings.forgotten_days)
         self._router = Starlette(
@@ -97,7 +104,7 @@ class App:
                 Route(COUNTS_PATH, overview.counts),
                 Route(CLICKS_PATH, overview.clicks),
                 Route(FLOWS_PATH, overview.flows),
-                Route(REJECTS_PATH, Rejects(lambda: self.fittings.rejects).answer, methods=["GET"]),
+                Route(REJECTS_PATH, Rejects(lambda: self.rejects).answer, methods=["GET"]),
                 Route("/metrics", self._metrics),
                 Route(f"{PATH}{{userId:path}}", users.delete, methods=["DELETE"]),
                 Route("/healthz", self._healthz),
@@ -130,6 +137,17 @@ class App:
         if self.fittings.overviews is None:
             raise HTTPException(404)
         return self.fittings.overviews
+
+    @property
+    def rejects(self) -> ReadRejects:
+        """What reads the rejects of the running server.
+
+        Raises:
+            HTTPException: it keeps none.
+        """
+        if self.fittings.rejects is None:
+            raise HTTPException(404)
+        return self.fittings.rejects
 
     @property
     def report(self) -> Report:

@@ -22,6 +22,9 @@ from footpath.web.report import Report
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+TABLE_AGE = "footpath_table_age_seconds"
+
+
 class Described(NamedTuple):
     """A metric: its kind, its labels, and a sentence with its unit."""
 
@@ -79,6 +82,9 @@ METRICS = {
     "footpath_merged_actions": Described("counter", (), "Actions that merges have written again."),
     "footpath_expired_actions": Described("counter", (), "Actions that have left the disk because of their age."),
     "footpath_keeper_failures": Described("counter", (), "Times that a flush or merge failed and was tried again."),
+    TABLE_AGE: Described(
+        "gauge", (), "Seconds since the time until which the table has everything that was put into the stream."
+    ),
     "footpath_keeper_up": Described("gauge", (), "1 if the keeper runs, which flushes and merges; else 0."),
     "footpath_server_processes": Described("gauge", (), "Server processes that run."),
     "footpath_build_info": Described(
@@ -122,9 +128,10 @@ def families(processes: Mapping[str, Taken], folder: Mapping[str, float]) -> Ite
     gauges = {
         **total.gauges,
         **folder,
-        "footpath_keeper_up": float(any(name == "keeper" and taken.pid for name, taken in processes.items())),
         "footpath_server_processes": sum(name != "keeper" and taken.pid > 0 for name, taken in processes.items()),
     }
+    if TABLE_AGE not in folder:  # a server over a stream and a table has no keeper
+        gauges["footpath_keeper_up"] = float(any(name == "keeper" and taken.pid for name, taken in processes.items()))
     for name, (kind, labels, told) in METRICS.items():
         if kind == "counter":
             counter = CounterMetricFamily(name, told, labels=labels)

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from footpath.errors import NotAcceptable
 from footpath.find.answer import page, stream
 from footpath.find.base import Find
-from footpath.query import Query, parse
+from footpath.query import Query, parse, rfc3339
 from footpath.web.protocol import CUT
 from footpath.web.readers import Readers
 from footpath.web.responses import NOBODY, following
@@ -32,6 +32,11 @@ TOGETHER = 1 << 16
 """Bytes of a narrow answer that are waited for before any are sent. A path is less, as a rule: then it is made in one
 turn of a reader's thread, and goes out whole, with its length."""
 
+COMPLETE_UNTIL = "x-footpath-complete-until"
+"""The header that says, where reads lag behind what is submitted, until when the answer has everything."""
+
+CompleteUntil = Callable[[], int | None]
+
 _log = structlog.get_logger()
 _FORMS = {media.split(";", maxsplit=1)[0]: form for form, media in MEDIA.items()}
 _FORMS["application/ndjson"] = "ndjson"
@@ -40,14 +45,23 @@ _FORMS["application/ndjson"] = "ndjson"
 class Retrieve:
     """The route, over a find that is there once the server has started."""
 
-    def __init__(self, find: Callable[[], Find], readers: Readers, *, stalled_seconds: float) -> None:
+    def __init__(
+        self,
+        find: Callable[[], Find],
+        readers: Readers,
+        *,
+        stalled_seconds: float,
+        complete_until: Callable[[], CompleteUntil | None] = lambda: None,
+    ) -> None:
         """Prepare to answer.
 
         Args:
             find: gives the find at the time of a request.
             readers: has the places of those who read.
             stalled_seconds: that a client may take nothing of its answer before it is cut off.
+            complete_until: gives what says until when reads have everything; None where they always have.
         """
+        self._complete_until = complete_until
         self._find = find
         self._readers = readers
         self._stalled_seconds = stalled_seconds
@@ -59,7 +73,7 @@ class Retrieve:
         query = parse(text)
         headers = {"content-type": MEDIA[form], "cache-control": "no-store"}
         if query.limit is None:
-            pieces = self._pieces(request, query, form)
+            pieces = self._pieces(request, query, form, headers)
             first = await anext(pieces, _Whole())  # so that what fails at once is answered with its status
             if isinstance(first, _Whole):
                 await pieces.aclose()
@@ -68,16 +82,27 @@ class Retrieve:
         async with self._readers.place():
             if await request.is_disconnected():
                 return NOBODY
+            await self._tell(headers)
             body, next_cursor = await asyncio.wrap_future(self._readers.start(page, self._find(), query, form))
         if next_cursor is not None:
             headers["link"] = following(request.url.path, text, next_cursor)
         return Response(body, headers=headers)
 
-    async def _pieces(self, request: Request, query: Query, form: str) -> AsyncGenerator[bytes]:
-        """The answer in pieces, none empty but a `_Whole` one."""
+    async def _tell(self, headers: dict[str, str]) -> None:
+        """Put into the headers until when the answer has everything: asked before the read, so it is never too late."""
+        complete_until = self._complete_until()
+        if complete_until is not None:
+            until = await asyncio.wrap_future(self._readers.start(complete_until))
+            headers[COMPLETE_UNTIL] = "unknown" if until is None else rfc3339(until)
+
+    async def _pieces(
+        self, request: Request, query: Query, form: str, headers: dict[str, str]
+    ) -> AsyncGenerator[bytes]:
+        """The answer in pieces, none empty but a `_Whole` one; what the headers lack is put into them before."""
         async with self._readers.place():
             if await request.is_disconnected():  # while it waited: whoever still waits goes first
                 return
+            await self._tell(headers)
             pieces = _made(self._find(), query, form)
             running: Future[Any] = self._readers.start(_begin, pieces, TOGETHER if query.is_narrow else 1)
             try:

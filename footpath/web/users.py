@@ -13,7 +13,7 @@ from starlette.responses import Response
 from footpath.action import MAX_ID_LENGTH
 from footpath.errors import BadQuery, ForgetFailed
 from footpath.query import instant
-from footpath.store.forgetting import LocalForget, told
+from footpath.store.forgetting import Forget, told
 
 PATH = "/api/users/"
 PARAMETERS = ("before", "allowReturn")
@@ -24,7 +24,7 @@ WAIT_SECONDS = 300.0  # for the receipt: 60 for readers that hold the log, and a
 class Users:
     """The route, over what takes orders once the server has started."""
 
-    def __init__(self, forget: Callable[[], LocalForget], *, refuse_days: float) -> None:
+    def __init__(self, forget: Callable[[], Forget], *, refuse_days: float) -> None:
         """Prepare to forget, and to refuse what comes late for so many days."""
         self._forget = forget
         self._refuse_days = refuse_days

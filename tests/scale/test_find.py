@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from footpath.aws import trino as trino_engine
+from footpath.aws.address import TrinoAddress
 from footpath.aws.engine import Engine
 from footpath.aws.find import TableFind
 from footpath.aws.trino import Trino
@@ -58,7 +59,7 @@ def lake(aws: Mapping[str, str], s3: servers.S3, tmp_path: Path) -> Lake:
 @pytest.fixture
 def fitting(trino: servers.Trino, lake: Lake) -> Iterator[Table]:
     """The find over Trino."""
-    engine = Trino(trino.host, trino.port, catalog=trino.catalog, schema=lake.database)
+    engine = Trino(TrinoAddress(trino.host, trino.port, trino.catalog, lake.database))
     with closing(Table(lake, engine)) as made:
         yield made
 

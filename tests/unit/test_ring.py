@@ -11,12 +11,12 @@ import apsw
 import pytest
 
 from footpath import database
-from footpath.errors import ReadFailed, Unauthorized
+from footpath.errors import BadSetting, ReadFailed, Unauthorized
 from footpath.keys import ring as ring_module
 from footpath.keys import table
 from footpath.keys.key import Key, draw
 from footpath.keys.ring import BLIND_SECONDS, LOOK_SECONDS, RECHECK_SECONDS, Ring
-from footpath.keys.source import TableKeys
+from footpath.keys.source import FileKeys, TableKeys, exported
 
 
 class Folder:
@@ -219,3 +219,28 @@ def test_the_database_does_not_hold_the_key(folder: Folder) -> None:
         assert plain.execute("SELECT digest FROM keys").fetchone() == (hashlib.sha256(key).digest(),)
     for file in folder.path.rglob("*"):
         assert not file.is_file() or key[9:] not in file.read_bytes()
+
+
+def test_a_file_of_keys_is_as_good_as_the_folder_they_came_from(folder: Folder, tmp_path: Path) -> None:
+    """What was exported lets the same keys in with the same rights, and a file put in its place is seen in time."""
+    key = folder.create("k", origins=("https://shop.example",), rate=7.0)
+    file = tmp_path / "keys.ndjson"
+    file.write_bytes(exported(table.load(folder.connection)[1]))
+    with closing(Ring(FileKeys(file), is_private=False, monotonic=lambda: folder.now)) as ring:
+        assert ring.find(key).key == table.load(folder.connection)[1][0][0]
+        table.revoke(folder.connection, "k", 1)
+        file.write_bytes(exported(table.load(folder.connection)[1]))
+        folder.now += LOOK_SECONDS
+        ring.refresh()
+        with pytest.raises(Unauthorized, match="revoked"):
+            ring.find(key)
+
+
+@pytest.mark.parametrize("content", [None, b"{}", b"\xff", b'{"key": {"name": "k", "role": "owner"}, "sha256": "00"}'])
+def test_a_file_that_holds_no_keys_is_refused_with_the_way_to_make_one(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is not there, or is not what was exported, is a BadSetting that names it and the command."""
+    file = tmp_path / "keys.ndjson"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BadSetting, match=r"could not be read.*footpath key export --data FOLDER > .*keys\.ndjson"):
+        FileKeys(file)
