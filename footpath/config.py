@@ -61,6 +61,7 @@ class Settings:
     read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
     readers: int = _setting(4, "reads answered at once in a process; further ones wait")
     waiting_reads: int = _setting(64, "reads that may wait for that before further ones get 503: a minute's worth")
+    tails: int = _setting(2_000, "how many may follow what comes in, a process: /api/tail; further ones get 503")
     slow_read_seconds: float = _setting(5.0, "a read that takes longer is logged: how it was asked, not for whom")
     stalled_seconds: float = _setting(30.0, "how long a client may take nothing of its answer before it is cut off")
     read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
@@ -212,7 +213,7 @@ _COUNT: _Rule = (lambda value: 1 <= value <= MAX_COUNT, f"it must be between 1 a
 _DURATION: _Rule = (lambda value: 0 < value <= MAX_DURATION, f"it must be more than 0 and at most {MAX_DURATION:,}")
 _IS_MEMORY: _Rule = (_MEMORY.fullmatch, "it must be a number with a unit, like 256MB or 1.5GB")
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys(("workers", "readers", "waiting_reads", "connections"), _COUNT),
+    **dict.fromkeys(("workers", "readers", "waiting_reads", "connections", "tails"), _COUNT),
     **dict.fromkeys(("flush_actions", "part_actions", "journal_actions", "waiting_bytes", "held_bytes"), _COUNT),
     **dict.fromkeys(("flush_seconds", "idempotency_hours", "id_hours", "read_seconds", "stalled_seconds"), _DURATION),
     **dict.fromkeys(("head_seconds", "body_seconds", "idle_seconds", "slow_read_seconds"), _DURATION),

@@ -39,7 +39,8 @@ class Query(Struct, frozen=True):
     """Which actions, by any combination of filters, and in which order; times in microseconds since 1970 UTC.
 
     `after`, `until` and `last_seq` belong to pages: only what comes after a position, only up to (and with) another,
-    and only what had been kept when the first page was read, so that pages neither skip nor repeat.
+    and only what had been kept when the first page was read, so that pages neither skip nor repeat. `since_seq` asks
+    for what was kept after an action with this seq.
     """
 
     user_id: str | None = None
@@ -52,6 +53,7 @@ class Query(Struct, frozen=True):
     after: Position | None = None
     until: Position | None = None
     last_seq: int | None = None
+    since_seq: int | None = None
 
     @property
     def is_narrow(self) -> bool:

@@ -33,6 +33,7 @@ from footpath.aws.extra import needed
 from footpath.config import Settings, changed, is_loopback, keep_micros, read_settings
 from footpath.errors import BadSetting, FolderInUse, FolderUnusable, ReadFailed, SchemaUnknown
 from footpath.find.duckdb import DuckdbFind
+from footpath.find.newest import DuckdbNewest
 from footpath.find.overviews import DuckdbOverviews
 from footpath.journal import rejected
 from footpath.journal.sqlite import SqliteJournal
@@ -125,7 +126,8 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         except (apsw.Error, FolderUnusable, SchemaUnknown) as error:
             raise ReadFailed(f"the rejects could not be read: {error}") from error
 
-    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place, DuckdbOverviews(find))
+    overviews, newest = DuckdbOverviews(find), DuckdbNewest(find)
+    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place, overviews, newest)
 
 
 def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) -> Fittings:

@@ -7,15 +7,17 @@ read everything.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from footpath.action import MAX_ID_LENGTH, TYPE_BITS
 from footpath.config import read_settings
 from footpath.errors import BadQuery
-from footpath.find.base import Find
 from footpath.query import Order, Query, instant
+
+if TYPE_CHECKING:
+    from footpath.find.duckdb import DuckdbFind
 
 Data = Annotated[Path | None, Option("--data", help="the data folder")]
 Config = Annotated[Path | None, Option("--config", help="a TOML file with any of the settings of docs/SETTINGS.md")]
@@ -75,7 +77,7 @@ def query(
 
 
 @contextmanager
-def opened(data: Path | None, config: Path | None) -> Iterator[Find]:
+def opened(data: Path | None, config: Path | None) -> "Iterator[DuckdbFind]":
     """A find over the data folder, whether a server holds it or not: reads change nothing."""
     from footpath import database, log
     from footpath.find.duckdb import DuckdbFind

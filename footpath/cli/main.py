@@ -5,7 +5,22 @@ from typing import Annotated
 
 import typer
 
-from footpath.cli import backup, check, demo, export, find, forget, importing, keys, rejects, serve, sink, sql, terminal
+from footpath.cli import (
+    backup,
+    check,
+    demo,
+    export,
+    find,
+    forget,
+    importing,
+    keys,
+    rejects,
+    serve,
+    sink,
+    sql,
+    tail,
+    terminal,
+)
 from footpath.errors import FootpathError
 
 
@@ -31,6 +46,7 @@ app = _Cli(
 app.command()(serve.serve)
 app.command(name="import")(importing.import_)
 app.command()(find.find)
+app.command()(tail.tail)
 app.command()(export.export)
 app.command()(forget.forget)
 app.command()(sql.sql)

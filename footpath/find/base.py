@@ -1,7 +1,7 @@
 """What every find promises, whatever engine answers."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from footpath.overview.asked import ClicksOf, CountsOf, FlowsOf, SessionsOf
@@ -88,4 +88,48 @@ class Overviews(Protocol):
 
     def flows(self, asked: FlowsOf) -> Flows:
         """Navigations by their two pages, the most frequent first, then by page; the rest as one number."""
+        ...
+
+
+class Line(NamedTuple):
+    """An action as one who follows gets it: `text` is its LINES row; the rest is what it is chosen by."""
+
+    user_id: str
+    session_id: str
+    type: str
+    seq: int
+    text: str
+
+
+class Lines(NamedTuple):
+    """Lines in the order of seq, and the seq up to which they are all that match."""
+
+    lines: list[Line]
+    until: int
+
+
+Wanted = Callable[[str, str], bool]
+"""Whether the actions of a user and a session are wanted."""
+
+
+class Newest(Protocol):
+    """What was kept lately, in the order of seq.
+
+    The hard cases: everything that was said to be kept before a call, and has a seq within its bounds, is given once;
+    what has expired is not; half failed: ReadFailed.
+    """
+
+    def last_seq(self) -> int:
+        """The highest seq that has been given to an action."""
+        ...
+
+    def fresh(self, after: int, wanted: Wanted) -> Lines | None:
+        """What is wanted of what was kept after a seq, as much as is given at once; None if it is not so fresh.
+
+        Cheap: for many who follow, again and again.
+        """
+        ...
+
+    def since(self, query: Query, after: int, until: int) -> Lines:
+        """Matching actions with a seq after one and up to another, as many as are given at once."""
         ...

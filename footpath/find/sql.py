@@ -92,6 +92,7 @@ def _filters(query: Query, dialect: Dialect) -> list[tuple[str, Bindings]]:
         _bound("time <= {}", "time_to", query.time_to, dialect),
         *(_beyond(name, sign, place.time, dialect) for name, sign, place in _ends(query)),
         ("seq <= $last_seq", {"last_seq": query.last_seq}),
+        ("seq > $since_seq", {"since_seq": query.since_seq}),
     ]
 
 

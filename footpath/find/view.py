@@ -64,6 +64,7 @@ class View:
                 time_from=query.time_from,
                 time_to=query.time_to,
                 types=query.type_bits,
+                since_seq=query.since_seq,
             )
             self._hot = next(pieces, _NONE)
             for piece in pieces:  # too much to hold: the engine keeps what matches, on disk if need be
@@ -75,6 +76,7 @@ class View:
                 session_id=query.session_id,
                 time_from=query.time_from,
                 time_to=query.time_to,
+                since_seq=query.since_seq,
             )
 
     def keep_hot(self) -> None:

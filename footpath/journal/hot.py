@@ -48,6 +48,7 @@ def pieces(
     time_from: int | None = None,
     time_to: int | None = None,
     types: int = 0,
+    since_seq: int | None = None,
 ) -> Iterator[HotRows]:
     """The hot rows that may hold matching actions, `READ_BYTES` and a row at a time; nothing if there are none.
 
@@ -65,6 +66,7 @@ def pieces(
         ("time_max >= ?", time_from),
         ("time_min <= ?", time_to),
         ("types & ? != 0", types or None),
+        ("seq + count - 1 > ?", since_seq),
     ):
         if value is not None:
             conditions.append(condition)
@@ -118,6 +120,11 @@ def _unpack(hot: HotRows, row: tuple[Any, ...], decompress: Callable[[bytes], by
     user_id, session_id, actions, seq, received_at = row
     hot.user_ids.append(user_id)
     hot.session_ids.append(session_id)
-    hot.actions.append((decompress(actions) if actions[:4] == _ZSTD_MAGIC else actions).decode())
+    hot.actions.append(unpacked(actions, decompress).decode())
     hot.seqs.append(seq)
     hot.received_at.append(received_at)
+
+
+def unpacked(actions: bytes, decompress: Callable[[bytes], bytes]) -> bytes:
+    """The JSON array of a row's actions."""
+    return decompress(actions) if actions[:4] == _ZSTD_MAGIC else actions

@@ -31,6 +31,7 @@ def matching(
     session_id: str | None = None,
     time_from: int | None = None,
     time_to: int | None = None,
+    since_seq: int | None = None,
 ) -> list[Part]:
     """The live parts that may hold matching actions, out of an open transaction, by (user_min, run)."""
     conditions = ""
@@ -40,6 +41,7 @@ def matching(
         ("user_max >= ?", user_id),
         ("time_max >= ?", time_from),
         ("time_min <= ?", time_to),
+        ("seq_max > ?", since_seq),
     ):
         if value is not None:
             conditions += f" AND {condition}"

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from footpath.config import Settings
 from footpath.errors import FootpathError
-from footpath.find.base import Find, Overviews
+from footpath.find.base import Find, Newest, Overviews
 from footpath.journal.base import Journal
 from footpath.keys.ring import Ring
 from footpath.metrics.board import Place
@@ -27,6 +27,7 @@ from footpath.metrics.counts import Counts
 from footpath.store.forgetting import Forget
 from footpath.web import docs, metrics, responses
 from footpath.web.auth import Gate, Guard
+from footpath.web.feed import Feed
 from footpath.web.intake import SUBMIT_PATH, Intake, Limits
 from footpath.web.noting import RETRIEVE_PATH, Noting
 from footpath.web.overviews import CLICKS_PATH, COUNTS_PATH, FLOWS_PATH, SESSIONS_PATH, Overview
@@ -35,6 +36,7 @@ from footpath.web.rejects import REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
 from footpath.web.retrieve import CompleteUntil, Retrieve
 from footpath.web.submit import Submit
+from footpath.web.tail import TAIL_PATH, Tail
 from footpath.web.tracker import Tracker
 from footpath.web.users import PATH, Users
 
@@ -44,8 +46,8 @@ class Fittings(NamedTuple):
 
     `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `rejects`
     reads those that are kept, in any thread. `gauges` and `measure` give metrics by name, the first in the loop, the
-    second in any thread. `place` is where to write them for other processes. `overviews` and `rejects` are None where
-    the fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970) everything that
+    second in any thread. `place` is where to write them for other processes. `overviews`, `newest` and `rejects` are None
+    where the fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970) everything that
     was said to be kept is seen by a read that begins now; it is None where that is always everything.
     """
 
@@ -60,6 +62,7 @@ class Fittings(NamedTuple):
     place: Place | None = None
     overviews: Overviews | None = None
     complete_until: CompleteUntil | None = None
+    newest: Newest | None = None
 
 
 Open = Callable[[AsyncExitStack], Fittings]
@@ -95,6 +98,8 @@ class App:
             complete_until=lambda: self.fittings.complete_until,
         )
         overview = Overview(lambda: self.overviews, readers)
+        self._feed = Feed(lambda: self.newest, readers, settings.tails)
+        tail = Tail(self._feed, stalled_seconds=settings.stalled_seconds)
         users = Users(lambda: self.fittings.forget, refuse_days=settings.forgotten_days)
         self._router = Starlette(
             lifespan=self._lifespan,
@@ -104,6 +109,7 @@ class App:
                 Route(COUNTS_PATH, overview.counts),
                 Route(CLICKS_PATH, overview.clicks),
                 Route(FLOWS_PATH, overview.flows),
+                Route(TAIL_PATH, tail.answer),
                 Route(REJECTS_PATH, Rejects(lambda: self.rejects).answer, methods=["GET"]),
                 Route("/metrics", self._metrics),
                 Route(f"{PATH}{{userId:path}}", users.delete, methods=["DELETE"]),
@@ -150,6 +156,17 @@ class App:
         return self.fittings.rejects
 
     @property
+    def newest(self) -> Newest:
+        """What was kept lately by the running server.
+
+        Raises:
+            HTTPException: its store does not tell.
+        """
+        if self.fittings.newest is None:
+            raise HTTPException(404)
+        return self.fittings.newest
+
+    @property
     def report(self) -> Report:
         """What the running server tells of itself."""
         if self._report is None:
@@ -180,6 +197,7 @@ class App:
             "footpath_connections": self.intake.connections,
             "footpath_body_bytes": self.intake.held,
             **self._readers.gauges(),
+            **self._feed.gauges(),
             **self.fittings.gauges(),
         }
 

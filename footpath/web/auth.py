@@ -31,6 +31,7 @@ ROLES: dict[str, Role] = {
     "/api/counts": "read",
     "/api/clicks": "read",
     "/api/flows": "read",
+    "/api/tail": "read",
     "/metrics": "read",
 }
 """What role a path needs. Every other path below /api/ needs admin; all else is open."""

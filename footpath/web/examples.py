@@ -138,6 +138,15 @@ OVERVIEW_CURL = {
         ),
     ),
 }
+EVENT = (
+    "event: action\nid: 3\n"
+    'data: {"userId":"ABC123XYZ","sessionId":"XYZ456ABC","time":"2018-10-20T21:37:30-06:00","type":"NAVIGATE",'
+    '"properties":{"pageFrom":"communities","pageTo":"inventory"},"seq":3,"receivedAt":"2018-10-21T03:37:31.123456Z"}\n\n'
+)
+TAIL_CURL = (
+    ("What one user does, now", f"curl -N '{ORIGIN}/api/tail?userId=ABC123XYZ'"),
+    ("All navigations from a seq on", f"curl -N '{ORIGIN}/api/tail?logType=navigate&after=0'"),
+)
 FORGET_CURL = (
     ("Forget a user", f"curl -X DELETE '{ORIGIN}/api/users/ABC123XYZ'"),
     ("Only what they did before 2026", f"curl -X DELETE '{ORIGIN}/api/users/ABC123XYZ?before=2026-01-01'"),

@@ -60,6 +60,7 @@ METRICS = {
     "footpath_connections": Described("gauge", (), "Connections that are open."),
     "footpath_body_bytes": Described("gauge", (), "Bytes of bodies in memory that are not whole yet."),
     "footpath_reads_running": Described("gauge", (), "Reads that are being answered."),
+    "footpath_tails": Described("gauge", (), "Clients that follow what comes in, by /api/tail."),
     "footpath_reads_waiting": Described("gauge", (), "Reads that wait until others have ended."),
     "footpath_journal_waiting_bytes": Described("gauge", (), "Bytes of actions in memory that wait for their commit."),
     "footpath_journal_failing": Described(

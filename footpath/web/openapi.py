@@ -78,6 +78,7 @@ def _paths() -> Json:
         "/api/submitlogs": {"post": _submit()},
         "/api/retrievelogs": {"get": _retrieve()},
         **{path: {"get": route} for path, route in overview_docs.routes().items()},
+        "/api/tail": {"get": _tail()},
         "/api/users/{userId}": {"delete": _forget()},
         "/api/rejects": {"get": _rejects()},
         "/healthz": {"get": _health("alive", "Whether the process answers.", "isAlive")},
@@ -96,6 +97,33 @@ def _paths() -> Json:
                 told = f"Where keys are asked for, it needs one with the role `{role}`{or_admin}."
                 route["description"] = f"{route['description']}\n\n{told}"
     return paths
+
+
+def _tail() -> Json:
+    after = "The seq of the last action that was seen: everything kept after it comes, then what is new."
+    seq: Json = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+    return {
+        "operationId": "tailLogs",
+        "summary": "Follow what users do.",
+        "description": "Actions that match, as they are kept, as server-sent events in the order of `seq`: each an"
+        " `action` with its seq as the id and a line of `application/x-ndjson` as the data. Without filters, all. A"
+        " browser's EventSource that comes back says by itself where it was (`Last-Event-ID`) and goes on there, so"
+        " nothing is skipped or repeated. The answer ends when the server stops; come back then.",
+        "parameters": [
+            *(schemas.PARAMETERS[name] for name in ("userId", "sessionId", "logType")),
+            {"name": "after", "in": "query", "description": after, "schema": seq, "example": 1},
+            {"name": "Last-Event-ID", "in": "header", "description": "Goes before `after`.", "schema": seq},
+        ],
+        "responses": {
+            "200": {
+                "description": "Events, without end.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}, "example": examples.EVENT}},
+            },
+            **failures((errors.BadQuery, errors.Unauthorized, errors.Forbidden, errors.Busy)),
+            **not_allowed("GET, HEAD"),
+        },
+        "x-codeSamples": [{"lang": "curl", "label": label, "source": source} for label, source in examples.TAIL_CURL],
+    }
 
 
 def _submit() -> Json:

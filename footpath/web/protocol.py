@@ -26,6 +26,7 @@ from footpath.web.intake import BODY_RATE, LOOK_SECONDS, Intake, Limits
 from footpath.web.responses import PLAIN, Headers
 from footpath.web.taking import Taking
 
+ENDING = "footpath.ending"  # in the same: takes a function that is called when the server begins to stop
 CUT = "footpath.cut"  # in a scope's extensions: a function that ends the connection at once, unsent bytes and all
 MAX_HEAD = 32 * 1024  # bytes of a request's line and headers: nginx takes 32 KB (4 of 8k), h11 64, and nobody sends 16
 MAX_COMING = 4 * MAX_BODY  # bytes after a head: a body in chunks of two bytes; extensions and trailers count as well
@@ -72,6 +73,7 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _taking: Taking | None = None  # of the request that is being received, if it is one to submitlogs
+    _when_ending: Callable[[], object] | None = None  # of the latest answer that wants to know
     _receiving = False
     _in_head = False
     parser: Parser
@@ -83,7 +85,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, behind a joining transport."""
-        self._extensions: dict[str, Any] = {CUT: transport.abort}
+        self._extensions: dict[str, Any] = {CUT: transport.abort, ENDING: self._at_ending}
         self._intake: Intake = self.app.intake
         self._intake.watch(self.connections, self.loop)
         self._since = self._intake.now
@@ -101,6 +103,12 @@ class Protocol(HttpToolsProtocol):
                 cycle.gone()
         super().connection_lost(exc)
         self._intake.connections = len(self.connections)
+
+    def shutdown(self) -> None:
+        """Begin to stop: an answer that has no end of its own is told."""
+        super().shutdown()
+        if self._when_ending is not None and not self.cycle.response_complete:
+            self._when_ending()
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of what the client sends."""
@@ -242,6 +250,9 @@ class Protocol(HttpToolsProtocol):
         """Refuse what is not HTTP."""
         if not self.transport.is_closing():
             self._refuse(400, "not_http", "this is not an HTTP/1.1 request" if msg.startswith("Invalid HTTP") else msg)
+
+    def _at_ending(self, call: Callable[[], object]) -> None:
+        self._when_ending = call
 
     def _start_asgi_task(self, cycle: RequestResponseCycle | Taking, app: ASGI3Application) -> None:
         if isinstance(cycle, Taking):

@@ -134,9 +134,11 @@ def test_the_commands_of_a_page_work(server: Server, path: str, tmp_path: Path) 
     (tmp_path / "actions.json").write_bytes(b'{"userId": "file", "sessionId": "s", "actions": []}')
     for command in map(html.unescape, commands):
         assert server.url in command
-        ran = subprocess.run(["bash", "-c", f"set -o pipefail; {command.replace('curl ', 'curl -sS -f ')}"],
+        has_end = "/api/tail" not in command
+        asked = command.replace("curl ", "curl -sS -f " if has_end else "curl -sS -f --max-time 2 ")
+        ran = subprocess.run(["bash", "-c", f"set -o pipefail; {asked}"],
                              cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
-        assert ran.returncode == 0, (command, ran.stderr)
+        assert ran.returncode == (0 if has_end else 28), (command, ran.stderr)
 
 
 HOSTS = [

@@ -1,0 +1,120 @@
+"""GET /api/tail: actions as they are kept, as server-sent events (HTML, 9.2), until the client goes.
+
+An event's id is the action's seq, so a browser that comes back says by itself what it has seen (`Last-Event-ID`), and
+goes on there: nothing is skipped and nothing repeated. When none matches for a while, an id alone tells how far the
+server has looked, so that coming back later costs little.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from footpath.errors import ReadFailed
+from footpath.find.base import Lines
+from footpath.query import Query, filters, known, number, parameters
+from footpath.web.feed import Feed
+from footpath.web.protocol import CUT, ENDING
+
+TAIL_PATH = "/api/tail"
+BEAT_SECONDS = 15.0  # a proxy takes a connection for dead after a minute or so without a byte
+PARAMETERS = ("userId", "sessionId", "logType", "after")
+_MAX_SEQ = 2**63 - 1
+_HEAD = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would gather the events
+]
+
+_log = structlog.get_logger()
+
+
+class Tail:
+    """The route, over a feed."""
+
+    def __init__(self, feed: Feed, *, stalled_seconds: float) -> None:
+        """Follow what `feed` hands on; a client that takes nothing for `stalled_seconds` is cut off."""
+        self._feed = feed
+        self._stalled_seconds = stalled_seconds
+
+    async def answer(self, request: Request) -> Response:
+        """Take one request."""
+        query, after = asked(parameters(request.scope["query_string"]), request.headers.get("last-event-id"))
+        follow = self._feed.follow(query, after, BEAT_SECONDS)
+        if request.method == "HEAD":
+            return Response(headers={name.decode(): value.decode() for name, value in _HEAD})
+        return _Events(follow, self._stalled_seconds)
+
+
+def asked(given: Mapping[str, Sequence[str]], last_event_id: str | None) -> tuple[Query, int | None]:
+    """What to follow, and after which seq; from now on if that is None. The header goes before the parameter.
+
+    Raises:
+        BadQuery: with the parameter and the next step in its message.
+    """
+    one = known(given, PARAMETERS)
+    query = filters(given)
+    if last_event_id:
+        return query, number("Last-Event-ID", last_event_id, 0, _MAX_SEQ)
+    return query, number("after", one["after"], 0, _MAX_SEQ) if "after" in one else None
+
+
+def events(lines: Lines) -> bytes:
+    """Lines as events; none as the seq that was reached."""
+    if not lines.lines:
+        return b": nothing new\nid: %d\n\n" % lines.until
+    return "".join([f"event: action\nid: {line.seq}\ndata: {line.text}\n\n" for line in lines.lines]).encode()
+
+
+class _Events(Response):
+    """The answer: it ends when the client goes or takes nothing, and when the server stops."""
+
+    def __init__(self, follow: AsyncGenerator[Lines], stalled_seconds: float) -> None:
+        self._follow = follow
+        self._stalled_seconds = stalled_seconds
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send events."""
+        sending = asyncio.create_task(self._send(scope, send))
+        gone = asyncio.create_task(_gone(receive))
+        scope["extensions"][ENDING](sending.cancel)
+        try:
+            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+            await self._follow.aclose()
+        if not sending.cancelled() and (error := sending.exception()) is not None:
+            raise error
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
+        pieces = self._follow
+        try:
+            async with asyncio.timeout(self._stalled_seconds):
+                await send({"type": "http.response.body", "body": b"retry: 2000\n\n", "more_body": True})
+            async for lines in pieces:
+                async with asyncio.timeout(self._stalled_seconds):
+                    await send({"type": "http.response.body", "body": events(lines), "more_body": True})
+        except TimeoutError:
+            _log.warning("cut off a client that takes nothing of its tail", seconds=self._stalled_seconds)
+            scope["extensions"][CUT]()
+        except ReadFailed as error:
+            _log.warning("a tail ended", reason=str(error))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:  # the server stops: the client is told that this was all for now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+            raise
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
