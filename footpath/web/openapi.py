@@ -86,6 +86,8 @@ def _paths() -> Json:
         "/metrics": {"get": _metrics()},
         "/openapi.json": {"get": _page("This document.", "getOpenapi", "application/json")},
         "/docs": {"get": _page("This document, for people.", "getDocs", "text/html")},
+        "/footpath.js": {"get": _page("The tracker of web pages, for a script tag.", "getTracker", "text/javascript")},
+        "/footpath.mjs": {"get": _page("The same, as a module.", "getTrackerModule", "text/javascript")},
         "/": {"get": _page("What this server is, and where to go.", "getFront", "text/html")},
     }
     for path, item in paths.items():
