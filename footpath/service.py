@@ -127,7 +127,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
             raise ReadFailed(f"the rejects could not be read: {error}") from error
 
     overviews, newest = DuckdbOverviews(find), DuckdbNewest(find)
-    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place, overviews, newest)
+    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place, overviews, newest=newest)
 
 
 def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) -> Fittings:

@@ -46,9 +46,9 @@ class Fittings(NamedTuple):
 
     `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `rejects`
     reads those that are kept, in any thread. `gauges` and `measure` give metrics by name, the first in the loop, the
-    second in any thread. `place` is where to write them for other processes. `overviews`, `newest` and `rejects` are None
-    where the fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970) everything that
-    was said to be kept is seen by a read that begins now; it is None where that is always everything.
+    second in any thread. `place` is where to write them for other processes. `overviews`, `newest` and `rejects` are
+    None where the fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970)
+    everything that was said to be kept is seen by a read that begins now; it is None where that is always everything.
     """
 
     journal: Journal
