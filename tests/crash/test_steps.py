@@ -24,7 +24,7 @@ from tests.proof import publish, times
 def killed(scenario: str, folder: Path, work: Path, every: int = 1) -> list[dict[str, Any]]:
     """Run a scenario over copies of a folder, killed before each `every`-th of its steps; what the steps were."""
     command = [sys.executable, str(steps.__file__), scenario, str(folder), str(work), str(every)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1_800)
     assert done.returncode == 0, done.stderr
     points = [json.loads(line) for line in done.stdout.splitlines()]
     print(f"{scenario}: killed before {len(points) - 1} steps")
