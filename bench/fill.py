@@ -28,6 +28,7 @@ from bench.journal import Sizes, sizes
 from bench.server import own
 from bench.stream import sessions
 from footpath import database
+from footpath.action import Entry
 from footpath.config import Settings
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper import merge
@@ -45,6 +46,7 @@ def main(
     data: Annotated[Path, typer.Option(help="The folder to make; must not exist.")],
     actions: Annotated[int, typer.Option(min=1)] = 100_000_000,
     users: Annotated[int, typer.Option(min=1)] = 1_000_000,
+    pages: Annotated[bool, typer.Option(help="Actions as the tracker sends them, for `bench.insight`.")] = False,  # noqa: FBT002 - an option of a command
 ) -> None:
     """Fill the folder, keep what it took."""
     if data.exists():
@@ -54,7 +56,7 @@ def main(
     start = time.perf_counter()
     with keeper(settings) as process:
         watch = Watch(settings, process)
-        asyncio.run(append(settings, watch, actions, users))
+        asyncio.run(append(settings, watch, actions, sessions(actions, users, pages=pages)))
         appended = time.perf_counter() - start
         wait_until_merged(settings, watch)
         took = time.perf_counter() - start
@@ -63,6 +65,7 @@ def main(
     told = {
         "actions": held.part_actions,
         "users": users,
+        "pages": pages,
         "seconds_to_append": round(appended, 1),
         "seconds": round(took, 1),
         "actions_per_second": round(held.part_actions / took),
@@ -110,14 +113,13 @@ class Watch:
         return seen
 
 
-async def append(settings: Settings, watch: Watch, actions: int, users: int) -> None:
+async def append(settings: Settings, watch: Watch, actions: int, stream: Iterator[Entry]) -> None:
     """Append the whole stream, at most `BACKLOG` actions ahead of the keeper."""
     journal = SqliteJournal(settings.data, max_actions=settings.journal_actions, max_waiting_bytes=1 << 30)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("actions", total=actions)
-            stream = sessions(actions, users)
             while group := list(itertools.islice(stream, GROUP)):
                 while watch.look().backlog > BACKLOG:  # noqa: ASYNC110 - another process is waited for
                     await asyncio.sleep(LOOK_EVERY)

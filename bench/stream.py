@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from bench import bodies
+from bench import bodies, visits
 from footpath.action import TYPE_BITS, Entry
 
 DAYS = 90
@@ -33,15 +33,18 @@ class Template(NamedTuple):
     types: int
 
 
-def sessions(actions: int, users: int, seed: int = 1) -> Iterator[Entry]:
-    """Sessions in order of time with so many actions in all (up to one session more)."""
+def sessions(actions: int, users: int, seed: int = 1, *, pages: bool = False) -> Iterator[Entry]:
+    """Sessions in order of time with so many actions in all (up to one session more); with `pages`, those of `visits`.
+
+    There are ten times as many templates then, so that the clicks of a day are as good as all in different places.
+    """
     rng = random.Random(seed)
-    ready = [template(rng) for _ in range(TEMPLATES)]
+    ready = [template(rng, pages=pages) for _ in range(TEMPLATES * 10 if pages else TEMPLATES)]
     minutes = [(FIRST_DAY + timedelta(minutes=minute)).isoformat()[:16].encode() for minute in range(MINUTES + 60)]
     epoch = int(FIRST_DAY.timestamp()) * 1_000_000
     made = number = 0
     while made < actions:
-        text, at, first, last, types = ready[int(rng.random() * TEMPLATES)]
+        text, at, first, last, types = ready[int(rng.random() * len(ready))]
         minute = made * MINUTES // actions
         start = epoch + minute * 60_000_000
         yield Entry(
@@ -62,14 +65,19 @@ def user(number: int) -> str:
     return f"u{number * 2_654_435_761 % 2**32:08x}"
 
 
-def template(rng: random.Random) -> Template:
+def template(rng: random.Random, *, pages: bool) -> Template:
     """One session of eight to thirty-two actions within half an hour."""
+    visit = visits.actions(rng)
     time, made, minutes, types = timedelta(seconds=rng.randrange(60)), [], [], 0
     first = last = time
     for _ in range(rng.randrange(8, 33)):
-        one = bodies.action(rng, FIRST_DAY + time)
+        one = (
+            dict(zip(("type", "properties"), next(visit), strict=True))
+            if pages
+            else bodies.action(rng, FIRST_DAY + time)
+        )
         seconds = (FIRST_DAY + time).isoformat(timespec="milliseconds")[16:]
-        made.append({**one, "time": f"%b{seconds}"})
+        made.append({"time": f"%b{seconds}", "type": one["type"], "properties": one["properties"]})
         types |= TYPE_BITS[str(one["type"])]
         minutes.append(time // timedelta(minutes=1))
         last = time

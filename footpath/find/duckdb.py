@@ -71,9 +71,9 @@ class DuckdbFind:
                 yield from slices.columns(view, sql.in_time(query), sql.condition(window), parts)
 
     @contextlib.contextmanager
-    def look(self, query: Query) -> Iterator[View]:
-        """What a read of this query sees, for statements of its own within the block."""
-        view = self._view(query)
+    def look(self, query: Query, *, with_live: bool = False) -> Iterator[View]:
+        """What a read of this query sees, for statements of its own within the block; see `View`."""
+        view = self._view(query, with_live=with_live)
         with view.ending(self._deadlines):
             yield view
 
@@ -96,7 +96,7 @@ class DuckdbFind:
             with self._lock:
                 self._idle.append(connection)
 
-    def _view(self, query: Query) -> View:
+    def _view(self, query: Query, *, with_live: bool = False) -> View:
         try:
             with self.database() as connection:
                 cursor = self._engine.cursor()
@@ -108,6 +108,7 @@ class DuckdbFind:
                     index=self.index,
                     whole=self._whole,
                     read_seconds=self.read_seconds,
+                    with_live=with_live,
                 )
         except (apsw.Error, OperatorError) as error:
             raise ReadFailed(f"the journal and the catalog could not be read: {error}") from error

@@ -42,10 +42,11 @@ class View:
         index: UserIndex,
         whole: Whole,
         read_seconds: float,
+        with_live: bool = False,
     ) -> None:
         """Look at the journal and the catalog in one transaction; the read may take `read_seconds` from now.
 
-        `query` is then what is asked for without what has expired.
+        `query` is then what is asked for without what has expired. `live` are all live parts, if they are wanted.
         """
         self._parts_folder = folder / "parts"
         self._whole = whole
@@ -78,6 +79,7 @@ class View:
                 time_to=query.time_to,
                 since_seq=query.since_seq,
             )
+            self.live = local.matching(connection) if with_live else []
 
     def keep_hot(self) -> None:
         """Turn the hot rows into columns once, for a read of many statements."""
@@ -100,20 +102,28 @@ class View:
         selects = []
         bindings: dict[str, Any] = {}
         if parts:
-            try:
-                self._whole.check(parts)
-            except PartDamaged as error:
-                raise ReadFailed(
-                    f"the stored actions could not be read: {error}; if a user was forgotten meanwhile, ask again"
-                ) from error
             selects.append(parquet.stored())
-            bindings["files"] = [parquet.pattern(self._parts_folder / f"{part.id}.parquet") for part in parts]
+            bindings["files"] = self.files(parts)
         if self._hot_is_table:
             selects.append(f"SELECT {parquet.COLUMNS} FROM hot")
         elif self._hot.seqs:
             selects.append(parquet.HOT)
             bindings |= parquet.bind(self._hot)
         return " UNION ALL ".join(f"({select})" for select in selects), bindings
+
+    def files(self, parts: list[Part]) -> list[str]:
+        """The files of some parts, as they are bound for `parquet.stored`.
+
+        Raises:
+            ReadFailed: a part is damaged.
+        """
+        try:
+            self._whole.check(parts)
+        except PartDamaged as error:
+            raise ReadFailed(
+                f"the stored actions could not be read: {error}; if a user was forgotten meanwhile, ask again"
+            ) from error
+        return [parquet.pattern(self._parts_folder / f"{part.id}.parquet") for part in parts]
 
     def execute(self, select: str, order: str | None, condition: tuple[str, dict[str, Any]], parts: list[Part]) -> bool:
         """Run a statement over some parts and the hot rows, in an order if one is given; whether there were any."""

@@ -11,8 +11,8 @@ crash at any point leaves an order that the next keeper finishes before it does 
             hold the user in theirs; then their files are removed. A merge that goes on gets the new parts in the place
             of the old ones, and what it has written already is written anew likewise.
 4. rows     Dead journal rows, rejects and action ids are deleted, and the order does not name the user any more.
-5. bytes    Files that no catalog row names are swept, tables written anew, the write-ahead log emptied. Only then is
-            the order done, and whoever asked gets the receipt.
+5. bytes    Files that no catalog row names are swept, and summaries of what is not live any more; tables are written
+            anew, the write-ahead log is emptied. Only then is the order done, and whoever asked gets the receipt.
 
 A read that began before keeps what it has opened. When it opens one of the removed files it ends with ReadFailed, never
 with a short answer. What a read or merge spills to disk is encrypted with a key that is only in its memory.
@@ -34,6 +34,7 @@ from footpath.keeper.rewrite import Rows, count, without
 from footpath.store import forgetting, parquet, scrub
 from footpath.store.base import Part
 from footpath.store.local import LocalStore
+from footpath.store.summaries import Summaries, segments
 
 LOG_SECONDS = 60.0  # to wait for readers of an older state; they look for milliseconds, a backup for longer
 
@@ -62,6 +63,7 @@ class Forgetter:
         self._connection = connection
         self._engine = engine
         self._store = store
+        self._summaries = Summaries(store.parts_folder.parent)
         self._flush_actions = flush_actions
         self._merges = merges
 
@@ -82,6 +84,7 @@ class Forgetter:
             self._store.trim()
             self._delete_rows(order, order.user_id)
         self._store.sweep({part.id for merge in self._merges for part in merge.new})
+        self._summaries.sweep({segment.name for segment in segments(self._store.live())})
         scrub.rewrite_tables(self._connection)
         scrub.empty_log(self._connection, LOG_SECONDS)
         with database.write(self._connection):

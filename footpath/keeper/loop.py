@@ -1,4 +1,4 @@
-"""The keeper's process: one thread flushes and forgets, one merges and expires, until its standard input ends.
+"""The keeper's process: one thread flushes and forgets, one merges, expires and sums up, until its input ends.
 
 Standard input is a pipe from the server: it ends when the server stops, however it stops, also by kill -9. A lock file
 makes sure that there is one keeper a folder: a new one waits until the one before has gone.
@@ -33,11 +33,13 @@ from footpath.keeper import expire
 from footpath.keeper import merge as merging
 from footpath.keeper.flush import due, flush
 from footpath.keeper.forget import Forgetter
+from footpath.keeper.summarise import Summariser
 from footpath.keeper.telling import telling
 from footpath.metrics.counts import KeeperCounts
 from footpath.store import forgetting, parquet
 from footpath.store.base import Part
 from footpath.store.local import LocalStore
+from footpath.store.summaries import Summaries
 
 FLUSH_PARTS = 4  # a flush takes as many actions as this many parts: it lives shortly, and is sorted in memory
 FLUSH_NEEDS = 14  # times the JSON of a flush: 16 MB of it are parsed and sorted in 200, 4 MB in 48
@@ -47,6 +49,7 @@ POLL_SECONDS = 0.25
 RETRY_SECONDS = 2.0  # after a failure, such as a full disk
 FORGET_RETRY_SECONDS = 10.0  # flushes go on meanwhile
 QUIET_ROWS_A_SECOND = 100_000  # what quiet merges and expiring may each cost: a twelfth of a core at 1.2 M rows/s
+SUMMARY_ROWS_A_SECOND = 300_000  # what summaries may cost: a third of a core, when nothing else is to be done
 GRACE_MARGIN = 60.0  # seconds that a replaced part outlives the longest read
 
 _log = structlog.get_logger()
@@ -155,8 +158,11 @@ class Keeper:
         return True
 
     def merge_loop(self, memory: int) -> None:
-        """Merge what must be merged at once, and what may be when there is budget; remove what has expired."""
+        """Merge what must be merged at once, and what may be when there is budget; remove what has expired; sum up."""
         settings = self.settings
+        summariser = Summariser(
+            Summaries(settings.data), settings.read_seconds + GRACE_MARGIN, smallest=settings.part_actions
+        )
         with (
             closing(LocalStore(settings.data)) as store,
             parquet.engine(settings.data, memory=f"{memory}B") as engine,
@@ -164,33 +170,38 @@ class Keeper:
             try:
                 while not self.stop.is_set():
                     with contextlib.suppress(PartDamaged):  # it was logged, is known from now on, and left as it is
-                        self._merge_and_expire(engine, store)
+                        self._merge_and_expire(engine, store, summariser)
             finally:
                 with self._turn:
                     for merge in self.merges:
                         merge.abandon()
                     self.merges.clear()
 
-    def _merge_and_expire(self, engine: duckdb.DuckDBPyConnection, store: LocalStore) -> None:
-        budget = expiry_budget = 0.0
+    def _merge_and_expire(self, engine: duckdb.DuckDBPyConnection, store: LocalStore, summariser: Summariser) -> None:
+        budget = expiry_budget = summary_budget = 0.0
         looked = time.monotonic()
         while not self.stop.is_set():
             now = time.monotonic()
             earned = (now - looked) * QUIET_ROWS_A_SECOND
-            looked = now
+            last, looked = looked, now
             budget = min(merging.QUIET_BUDGET, budget + earned)
             expiry_budget = min(QUIET_ROWS_A_SECOND, expiry_budget + earned)
+            summary_budget = min(SUMMARY_ROWS_A_SECOND, summary_budget + (now - last) * SUMMARY_ROWS_A_SECOND)
             with self._gate:
                 """Which is taken while a user is to be forgotten."""
             with self._turn:
                 busy = {part.run for merge in self.merges for part in merge.old}
-                idle = [part for part in store.live() if part.run not in busy]
+                live = store.live()
+                idle = [part for part in live if part.run not in busy]
                 expired = self._expire(engine, store, idle, expiry_budget)
                 rows = None if expired else self._merge(engine, store, idle, budget)
+                is_idle = not expired and rows is None and summary_budget > 0
+                summed = summariser.step(engine, store, live) if is_idle else 0
+            summary_budget -= summed
             if expired:
                 expiry_budget -= expired
             elif rows is None:
-                self.stop.wait(POLL_SECONDS * 4)
+                self.stop.wait(0 if summed else POLL_SECONDS * 4)
             elif rows:
                 self.counts.merged += rows
                 self.counts.merge_seconds.observe(time.monotonic() - now)

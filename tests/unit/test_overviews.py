@@ -1,6 +1,7 @@
 """Overviews are what list comprehensions give over the same actions, wherever they are kept.
 
-Random actions go into a folder, some into the journal only, others through flushes and merges into parts of a few rows.
+Random actions go into a folder, some into the journal only, others through flushes and merges into parts of a few rows,
+some of which are summed up ahead.
 """
 
 import asyncio
@@ -30,9 +31,10 @@ from footpath.journal import hot
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import flush
 from footpath.keeper.merge import merge, runs_of
+from footpath.keeper.summarise import Summariser
 from footpath.overview import asked
 from footpath.query import Query, filters, rfc3339
-from footpath.store import parquet
+from footpath.store import parquet, summaries
 from footpath.store.local import LocalStore
 
 PART_ACTIONS = 5
@@ -63,12 +65,13 @@ def actions(draw: st.DrawFn) -> tuple[int, str, dict[str, Any]]:
     return draw(times), kind, made
 
 
-Step = tuple[str, str, list[tuple[int, str, dict[str, Any]]]] | Literal["flush", "merge"]
+Step = tuple[str, str, list[tuple[int, str, dict[str, Any]]]] | Literal["flush", "merge", "sum up"]
 users = st.sampled_from(["u", "v"])
 sessions = st.sampled_from(["s", "t", "ü"])
 steps: st.SearchStrategy[list[Step]] = st.lists(
-    st.tuples(users, sessions, st.lists(actions(), min_size=1, max_size=6)) | st.sampled_from(["flush", "merge"]),
-    max_size=16,
+    st.tuples(users, sessions, st.lists(actions(), min_size=1, max_size=6))
+    | st.sampled_from(["flush", "flush", "merge", "sum up"]),
+    max_size=20,
 )
 
 
@@ -118,10 +121,11 @@ class World:
     engine: duckdb.DuckDBPyConnection
     store: LocalStore
     overviews: DuckdbOverviews
+    summariser: Summariser
     kept: list[Kept] = field(default_factory=list)
 
     def go(self, plan: list[Step]) -> None:
-        """Append batches, flush the oldest few, and merge all runs, in the order of the plan."""
+        """Append batches, flush the oldest few, merge all runs, and sum one segment up, in the order of the plan."""
         for step in plan:
             if step == "flush":
                 with closing(database.connect(self.folder)) as connection:
@@ -130,6 +134,8 @@ class World:
                 runs = runs_of(self.store.live())
                 if len(runs) > 1:
                     list(merge(self.engine, self.store, runs, PART_ACTIONS))
+            elif step == "sum up":
+                self.summariser.step(self.engine, self.store, self.store.live())
             else:
                 asyncio.run(self._append(*step))
 
@@ -225,15 +231,20 @@ class World:
 
 @contextmanager
 def world(read_bytes: int = hot.READ_BYTES) -> Iterator[World]:
-    """A new folder, whose hot rows are read so many bytes at a time."""
+    """A new folder, whose hot rows are read so many bytes at a time; segments are of one to three parts."""
     with ExitStack() as stack:
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(hot, "READ_BYTES", read_bytes)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(hot, "READ_BYTES", read_bytes)
+        patch.setattr(summaries, "USUAL_PARTS", 2)
+        patch.setattr(summaries, "MOST_PARTS", 3)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="foot path [1]")))
         database.prepare(folder)
         store = stack.enter_context(closing(LocalStore(folder)))
         engine = stack.enter_context(parquet.engine(folder, memory="256MB"))
         find = stack.enter_context(closing(DuckdbFind(folder, memory="256MB", read_seconds=60)))
-        yield World(folder, engine, store, DuckdbOverviews(find))
+        summariser = Summariser(summaries.Summaries(folder), grace_seconds=0, smallest=1)
+        yield World(folder, engine, store, DuckdbOverviews(find), summariser)
+        assert summariser.left_out == set()
 
 
 def check(here: World, given_range: dict[str, list[str]], limit: int, cells: tuple[int, int]) -> None:
@@ -285,7 +296,7 @@ def check_sessions(here: World, question: dict[str, list[str]], meanwhile: list[
     st.tuples(st.sampled_from(asked.DIVISORS), st.sampled_from(asked.DIVISORS)),
     st.sampled_from([1, hot.READ_BYTES]),
 )
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_overviews_are_the_list_comprehensions(
     plan: list[Step], given_range: dict[str, list[str]], limit: int, cells: tuple[int, int], read_bytes: int
 ) -> None:
@@ -296,7 +307,7 @@ def test_overviews_are_the_list_comprehensions(
 
 
 @given(steps, st.lists(steps, max_size=3), st.sampled_from(["asc", "desc"]))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_pages_of_sessions_neither_skip_nor_repeat(plan: list[Step], meanwhile: list[list[Step]], order: str) -> None:
     """The pages of a user's sessions are what there was when the first was read, whatever is done in between."""
     with world() as here:
