@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-overload bench-slow hostile clean
+.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-insight bench-overload bench-slow hostile clean
 
 serve: .venv/installed
 	$(BIN)/footpath serve

@@ -1,4 +1,4 @@
-"""One question to GET /api/retrievelogs on a kept-alive connection: time to the first and last byte, and the memory.
+"""One question to an address below /api/ on a kept-alive connection: time to the first and last byte, and the memory.
 
 The answer is counted as it streams and never held: actions by the `"type":` that each has, a piece at a time.
 """
@@ -34,12 +34,12 @@ class Asker:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=900)
         self.rss = rss
 
-    def ask(self, **filters: str | datetime) -> Answer:
+    def ask(self, path: str = "/api/retrievelogs", /, **filters: str | datetime) -> Answer:
         """Ask and read it all; raises when the answer is not 200."""
         named = {key: value if isinstance(value, str) else value.isoformat() for key, value in filters.items()}
         before = most = self.rss()
         start = time.perf_counter()
-        self.connection.request("GET", f"/api/retrievelogs?{urlencode(named)}")
+        self.connection.request("GET", f"{path}?{urlencode(named)}")
         response = self.connection.getresponse()
         if response.status != 200:
             raise RuntimeError(f"{response.status} for {named}: {response.read()!r}")
