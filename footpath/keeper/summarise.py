@@ -29,6 +29,7 @@ class Summariser:
     """A segment of fewer actions gets no summary."""
     left_out: set[str] = field(default_factory=set)
     """The names of segments that could not be summed up."""
+    _settled: list[Part] | None = None  # the live parts for which nothing was left to do
 
     def step(self, engine: duckdb.DuckDBPyConnection, store: LocalStore, live: list[Part]) -> int:
         """Make one summary, if one is wanted; how many actions it took.
@@ -38,10 +39,13 @@ class Summariser:
             store: of the folder.
             live: its live parts, all of them.
         """
+        if live == self._settled:
+            return 0
         wanted = segments(live)
-        self.summaries.sweep({segment.name for segment in wanted}, self.grace_seconds)
+        waiting = self.summaries.sweep({segment.name for segment in wanted}, self.grace_seconds)
         segment = self._next(wanted)
         if segment is None:
+            self._settled = None if waiting else live
             return 0
         try:
             store.whole.check(segment.parts)

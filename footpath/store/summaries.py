@@ -127,11 +127,16 @@ class Summaries:
             temporary.unlink(missing_ok=True)
 
     def sweep(self, live: Collection[str], grace_seconds: float = 0.0) -> int:
-        """Remove the files that have been of none of the `live` segments for so long, and damaged ones; how many."""
+        """Remove the files that have been of none of the `live` segments for so long, and damaged ones.
+
+        Returns:
+            How many are still to go.
+        """
         now = time.monotonic()
         whole = {path.name: name for name, path in self.found().items()}
-        gone = 0
-        for file in self._folder.iterdir() if self._folder.exists() else ():
+        files = list(self._folder.iterdir()) if self._folder.exists() else []
+        self._dead_since = {file.name: self._dead_since[file.name] for file in files if file.name in self._dead_since}
+        for file in files:
             if whole.get(file.name) in live:
                 self._dead_since.pop(file.name, None)
                 continue
@@ -140,8 +145,7 @@ class Summaries:
                 file.unlink(missing_ok=True)
                 del self._dead_since[file.name]
                 self._looks.pop(file.name, None)
-                gone += 1
-        return gone
+        return len(self._dead_since)
 
     def _is_whole(self, entry: "os.DirEntry[str]", digest: str) -> bool:
         """Whether a file is what its name says; its bytes are read when it is new or has changed."""

@@ -112,6 +112,23 @@ def test_forgotten_and_overviewed_no_more(server: Server) -> None:
     assert get(server, "/api/flows", **DAY)["flows"][0]["count"] == before - 1
 
 
+def test_the_keeper_sums_up_ahead(start: Start) -> None:
+    """The keeper makes summaries while the server runs; with and without them the answers are the same."""
+    server = start(environment={"FOOTPATH_FLUSH_SECONDS": "0.05", "FOOTPATH_PART_ACTIONS": "10"})
+    server.submit([visit(f"u{number}", "s", number) for number in range(20)])
+
+    def told() -> list[Json]:
+        return [get(server, path, **parameters) for path, parameters in PATHS.items() if path != "/api/sessions"]
+
+    before = told()
+    folder = server.data / "summaries"
+    wait_until("there are summaries", lambda: folder.exists() and list(folder.glob("*.parquet")))
+    assert told() == before
+    for file in folder.glob("*.parquet"):
+        file.unlink(missing_ok=True)
+    assert told() == before
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     "more", [{"nothing": "1"}, {"fromTime": "yesterday"}, {"toTime": ""}, {"fromTime": "2026-03-01"}]
