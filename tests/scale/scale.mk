@@ -6,10 +6,18 @@ KINESIS_LOCAL := 0.6.2
 TRINO := 476
 TOOLS := $(CURDIR)/.tools
 
-.PHONY: scale-tools test-scale
+# Of torture-scale: batches put while sinks are killed, at least so often.
+BATCHES ?= 20000
+KILLS_OF_SINKS ?= 200
+
+.PHONY: scale-tools test-scale torture-scale
 
 test-scale: scale-tools
 	TORTURE=1 $(BIN)/python -m pytest -q tests/scale
+
+torture-scale: scale-tools
+	TORTURE=1 BATCHES=$(BATCHES) KILLS=$(KILLS_OF_SINKS) SEED=$(SEED) PUBLISH=$(PUBLISH) \
+		$(BIN)/python -m pytest -q -s tests/scale/test_sinks.py
 
 # What a fresh Debian lacks is told; the rest comes from the registries of Go, npm, Maven and Python into .tools and .venv.
 scale-tools: .venv/scaling $(TOOLS)/versitygw-$(VERSITYGW) $(TOOLS)/kinesis-local-$(KINESIS_LOCAL) $(TOOLS)/trino-$(TRINO)

@@ -32,8 +32,9 @@ def test_the_base_install_needs_none_of_the_extras_libraries() -> None:
 
 
 def test_serving_from_a_folder_imports_nothing_of_the_aws_room() -> None:
-    """Commands, service and HTTP face load neither footpath.aws nor its libraries: they cost no start any time."""
+    """Commands, service and HTTP face load nothing of the room but how to install it: no start waits for it."""
     command = [sys.executable, "-c", LOADED]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert "footpath.service" in loaded
-    assert not [name for name in loaded if name.startswith("footpath.aws") or name.partition(".")[0] in HEAVY]
+    assert {name for name in loaded if name.startswith("footpath.aws.")} <= {"footpath.aws.extra"}
+    assert not {name.partition(".")[0] for name in loaded} & HEAVY
