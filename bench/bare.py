@@ -26,6 +26,7 @@ from footpath.web import protocol
 from footpath.web.framing import Parser
 from footpath.web.heads import Head
 from footpath.web.intake import SUBMIT_PATH, Intake
+from footpath.web.joining import Joining
 from footpath.web.taking import NOBODY_WAITS, Send, Taking
 
 
@@ -65,7 +66,7 @@ class Bare(protocol.Protocol):
         self._extensions = {}
         self._intake = self.app.intake
         self.parser = Parser(self)
-        HttpToolsProtocol.connection_made(self, protocol._Joining(transport, self.loop))  # type: ignore[arg-type] # noqa: SLF001
+        HttpToolsProtocol.connection_made(self, Joining(transport, self.loop))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         self._piece = None

@@ -3,8 +3,7 @@
 - A POST to `submitlogs` is gathered and answered by a `Taking`; every other request goes uvicorn's way to the ASGI
   application. Both stand in the same queue, so pipelined requests are answered in order.
 - A head that was let in is known again by its bytes, without the parser (see `heads`).
-- uvicorn writes the head and the body of an answer one by one, and uvloop sends each at once: a fifth of the time of a
-  one-action request went there. Here what is written in one turn of the event loop is sent together at its end.
+- What is written in one turn of the event loop is sent together at its end (see `joining`).
 - uvicorn waits for ever for a head or a body, keeps heads of any size, and takes any number of connections. Here
   `look` ends those that are too slow (see `intake`), and too large a head is refused.
 """
@@ -23,6 +22,7 @@ from footpath.web import responses
 from footpath.web.framing import Parser, fault, plain
 from footpath.web.heads import TRIES, Head, Known, known
 from footpath.web.intake import BODY_RATE, LOOK_SECONDS, Intake, Limits
+from footpath.web.joining import Joining
 from footpath.web.responses import PLAIN, Headers
 from footpath.web.taking import Taking
 
@@ -31,42 +31,6 @@ CUT = "footpath.cut"  # in a scope's extensions: a function that ends the connec
 MAX_HEAD = 32 * 1024  # bytes of a request's line and headers: nginx takes 32 KB (4 of 8k), h11 64, and nobody sends 16
 MAX_COMING = 4 * MAX_BODY  # bytes after a head: a body in chunks of two bytes; extensions and trailers count as well
 MAX_HEADERS = 100  # http.client's limit and Apache's; a browser sends twenty
-
-
-class _Joining:
-    """A transport that sends what is written to it in one turn of the event loop as one piece."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self._send)
-        self._pieces.append(data)
-
-    def write_whole(self, data: bytes) -> None:
-        """Write an answer that has no second piece."""
-        if self._pieces:
-            self.write(data)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
-
-    def _send(self) -> None:
-        if self._pieces:
-            data = b"".join(self._pieces)
-            self._pieces.clear()
-            if not self._transport.is_closing():  # the client may have gone since; uvloop raises then
-                self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class Protocol(HttpToolsProtocol):
@@ -80,6 +44,8 @@ class Protocol(HttpToolsProtocol):
     _known: Known | None = None  # the last head that was kept
     _tries = TRIES
     _piece: bytes | None = None  # what came last, if it begins with a head, until that is read
+    _piece_size = 0
+    _is_behind = False  # whether a request has ended in the piece that came last
     _received = 0  # bytes since the head began, or since the body did
     _since = 0.0  # when the present state began, by the clock of `intake`
 
@@ -90,7 +56,7 @@ class Protocol(HttpToolsProtocol):
         self._intake.watch(self.connections, self.loop)
         self._since = self._intake.now
         self.parser = Parser(self)
-        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(Joining(transport, self.loop))  # type: ignore[arg-type]
         self._intake.connections = len(self.connections)
         if len(self.connections) > self._intake.limits.connections:
             told = f"there are {self._intake.limits.connections} connections open; connect again in a moment"
@@ -121,11 +87,13 @@ class Protocol(HttpToolsProtocol):
             else:
                 self._piece = data
         went_on = self._in_head
+        self._is_behind = False
+        self._piece_size = len(data)
         self._received += len(data)
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
             if not went_on:
-                self._received = len(data)
+                self._received = self._head_size() if self._is_behind else len(data)
             if self._received > MAX_HEAD:
                 self._refuse_head()
         elif self._receiving and self._received > MAX_COMING and not self.transport.is_closing():
@@ -152,10 +120,8 @@ class Protocol(HttpToolsProtocol):
         """End a head: here it is known which way the request goes."""
         headers, url = self.headers, self.url
         piece, self._piece = self._piece, None
-        if len(headers) > MAX_HEADERS or (
-            self._received > MAX_HEAD
-            and len(url) + sum([len(name) + len(value) + 4 for name, value in headers]) > MAX_HEAD
-        ):
+        could_be_large = self._received > MAX_HEAD or self._piece_size > MAX_HEAD
+        if len(headers) > MAX_HEADERS or (could_be_large and self._head_size() > MAX_HEAD):
             self._refuse_head()
             return
         offered = self.parser.is_offered()
@@ -197,6 +163,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser.left:
             return
         self._receiving = False
+        self._is_behind = True
         self._since = self._intake.now
         if self._taking is not None:
             self._taking.end()
@@ -314,6 +281,10 @@ class Protocol(HttpToolsProtocol):
             if not taking.keep_alive:
                 self.transport.close()
         self.on_response_complete()
+
+    def _head_size(self) -> int:
+        """The bytes of the head that have been split so far, or some fewer."""
+        return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
 
     def _refuse_head(self) -> None:
         told = f"the request line and headers are over {MAX_HEAD} bytes or {MAX_HEADERS} headers; send less"

@@ -248,6 +248,20 @@ def test_a_head_without_end_is_refused(server: Server, line: str) -> None:
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "head_too_large"
 
 
+def test_a_head_behind_a_large_body(server: Server) -> None:
+    """What counts against a head is the head: not the body before it in the same piece, and no less behind another."""
+    with server.connect() as connection:
+        whole = post(body("behind", 600)) + get("userId=behind&limit=1", "Connection: close")
+        connection.sendall(whole[:-20])
+        assert read_answer(connection)[0] == 200
+        connection.sendall(whole[-20:])
+        assert statuses(read_all(connection)) == [200]
+    for line in ("url", "header", "headers"):
+        with server.connect() as connection:
+            connection.sendall(get("userId=u&limit=1") + long_head(line, 34 << 10))
+            assert 200 not in statuses(read_all(connection))[1:]
+
+
 def test_a_hundred_headers_are_enough(server: Server) -> None:
     """A request with 100 headers is read; with 101 it is refused with 431."""
     for number, expected in ((100, 200), (101, 431)):
