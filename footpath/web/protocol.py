@@ -124,8 +124,9 @@ class Protocol(HttpToolsProtocol):
         if len(headers) > MAX_HEADERS or (could_be_large and self._head_size() > MAX_HEAD):
             self._refuse_head()
             return
-        offered = self.parser.is_offered()
         named = dict(headers)
+        method = self.parser.get_method()
+        offered = (method != b"POST" or b"upgrade" in named) and self.parser.is_offered()  # CONNECT offers without
         version = self.parser.get_http_version()
         told = fault(version, headers, named, offers_upgrade=offered)
         if told is not None:
@@ -139,7 +140,7 @@ class Protocol(HttpToolsProtocol):
             self._known, self._tries = None, 0  # the parser takes no request behind this one, so nobody may
         if offered:
             self.parser.left = sum([int(value) for name, value in headers if name == b"content-length"])
-        if self.parser.get_method() == b"POST":
+        if method == b"POST":
             path, _, query = url.partition(b"?")
             if path in self._intake.paths or plain(path) in self._intake.paths:
                 self._take(Head(query, headers, named), piece, keep_alive=keep_alive and version == "1.1")
