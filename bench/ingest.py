@@ -35,6 +35,7 @@ class Plan:
     scratch: Path
     seconds: int
     connections: int
+    distinct: bool = False  # whether no two requests have the same head
 
 
 def main(
@@ -76,10 +77,13 @@ def measure(plan: Plan, turn: int, name: str, size: int, file: Path) -> Cell:
     contender = CONTENDERS[name](home, plan.cores.server)
     try:
         contender.start()
-        load = partial(wrk.run, contender.port, file, connections=plan.connections, core=plan.cores.load)
-        warm = load(seconds=WARM_UP, headers=contender.headers)
+        load = partial(
+            wrk.run, contender.port, file, connections=plan.connections, core=plan.cores.load,
+            headers=contender.headers, distinct=plan.distinct,
+        )  # fmt: skip
+        warm = load(seconds=WARM_UP)
         before, http, busy = contender.cpu_seconds(), contender.http_seconds(), machine.busy_seconds(plan.cores.server)
-        seen = load(seconds=plan.seconds, headers=contender.headers)
+        seen = load(seconds=plan.seconds)
         cpu = (contender.cpu_seconds() - before) / seen.seconds
         on_core = (machine.busy_seconds(plan.cores.server) - busy) / seen.seconds
         mine = (contender.http_seconds() - http) / seen.seconds

@@ -1,5 +1,6 @@
 """What keys and limits cost: the same footpath with both, with limits only, and with neither, at 1 and 100 actions.
 
+Usually all requests of a client have the same head, which footpath then knows again; with `--distinct` no two have.
 As in `ingest`, each cell is a fresh start, in turn (A B C, A B C), the server's process on one core and wrk on the
 other, and what was acknowledged is counted. Without limits is `bench.bare`, which says what is left out. Rates move
 with the machine, so each round is compared with itself; the cost is the median of the rounds. The CPU time of the
@@ -29,12 +30,14 @@ def main(
     rounds: Annotated[int, typer.Option(min=3)] = 5,
     seconds: Annotated[int, typer.Option(min=1, help="Measured time of each cell.")] = 5,
     connections: Annotated[int, typer.Option(min=1)] = 128,
+    *,
+    distinct: Annotated[bool, typer.Option("--distinct", help="No two requests have the same head.")] = False,
     scratch: Annotated[Path | None, typer.Option(help="A folder on the disk to test; /tmp if not given.")] = None,
 ) -> None:
     """Measure, print the table, keep JSON and plot."""
     sizes = actions or [1, 100]
     folder = machine.scratch(scratch)
-    plan = Plan(machine.cores(), folder, seconds, connections)
+    plan = Plan(machine.cores(), folder, seconds, connections, distinct)
     try:
         facts = machine.facts(folder)
         files = {size: bodies.write(folder, size) for size in sizes}
@@ -47,6 +50,7 @@ def main(
     costs = [cost(cells, name, size) for size, name in itertools.product(sizes, KINDS)]
     console.print(table(costs))
     kept = {"seconds": seconds, "connections": connections, "rounds": rounds, "warm_up_seconds": WARM_UP}
+    kept["distinct_heads"] = distinct
     result = {"machine": facts, "settings": kept, "costs": costs, "summary": summary(cells)}
     for path in results.save("keys", {**result, "cells": [asdict(cell) for cell in cells]}, figure(cells)):
         console.print(f"kept {path}")

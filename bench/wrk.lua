@@ -1,4 +1,5 @@
 -- Sends the bodies of a file in turn, each made into a whole request once; prints the totals as one line of JSON.
+-- With a second argument `distinct`, each request has a header that no other has.
 -- No `response` function: with one, wrk copies every answer into Lua, and the generator becomes the bottleneck.
 local ready, n, at = {}, 0, 0
 
@@ -6,6 +7,9 @@ function init(args)
   wrk.headers["Content-Type"] = "application/json"
   for line in io.lines(args[1]) do
     n = n + 1
+    if args[2] == "distinct" then
+      wrk.headers["Traceparent"] = string.format("00-%032x-%016x-01", n, n)
+    end
     ready[n] = wrk.format("POST", "/api/submitlogs", nil, line)
   end
 end

@@ -31,13 +31,32 @@ class Totals:
         return self.requests - self.refused
 
 
-def run(port: int, bodies: Path, *, seconds: int, connections: int, core: int, headers: Sequence[str] = ()) -> Totals:
-    """Load for so many seconds, with these headers beside the usual; raises when wrk fails or gives no totals."""
+def run(
+    port: int,
+    bodies: Path,
+    *,
+    seconds: int,
+    connections: int,
+    core: int,
+    headers: Sequence[str] = (),
+    distinct: bool = False,
+) -> Totals:
+    """Load for so many seconds; raises when wrk fails or gives no totals.
+
+    Args:
+        port: of the server, on loopback.
+        bodies: a file with one a line.
+        seconds: that it lasts.
+        connections: that are kept open.
+        core: that wrk runs on.
+        headers: of each request, beside the usual.
+        distinct: give each body a header with a value of its own.
+    """
     command = [
         "taskset", "--cpu-list", str(core), str(tools.program("wrk", "wrk")), "--threads", "1",
         "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "30s",
         *(part for header in headers for part in ("--header", header)),
-        "--script", str(SCRIPT), f"http://127.0.0.1:{port}", "--", str(bodies),
+        "--script", str(SCRIPT), f"http://127.0.0.1:{port}", "--", str(bodies), *(("distinct",) if distinct else ()),
     ]  # fmt: skip
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
