@@ -15,7 +15,10 @@ What costs nothing of its own stays: the decoder's bounds of ids, and the bound 
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -109,12 +112,17 @@ class Bare(protocol.Protocol):
                 HttpToolsProtocol.on_message_complete(self)
 
 
+@contextmanager
+def no_limits() -> Iterator[None]:
+    """Take requests as they come, and actions of any size and depth, also where `Bare` itself does not decide."""
+    with patch.object(protocol, "Taking", Ungated), patch.object(validate, "_within_limits", lambda *_: True):
+        yield
+
+
 def main() -> None:
     """Serve the folder on the port that the arguments name."""
-    protocol.Taking = Ungated  # type: ignore[attr-defined, assignment]
-    setattr(service, "Protocol", Bare)  # noqa: B010 - mypy refuses the plain way: the name is web.protocol's
-    setattr(validate, "_within_limits", lambda *_: True)  # noqa: B010 - likewise
-    service.serve(Settings(data=Path(sys.argv[1]), port=int(sys.argv[2])))
+    with no_limits(), patch.object(service, "Protocol", Bare):
+        service.serve(Settings(data=Path(sys.argv[1]), port=int(sys.argv[2])))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,11 @@ class Bucket:
         self._burst = self._level = max(rate * BURST_SECONDS, 1.0)
         self._at = at
 
+    @property
+    def has_room(self) -> bool:
+        """Whether some may be sent for certain; without a look at the clock, by which there can only be more."""
+        return self._level > 0
+
     def take(self, actions: int, at: float) -> float:
         """Take actions out at a time in seconds; the seconds to wait if it is empty, else 0."""
         self._level = min(self._burst, self._level + (at - self._at) * self._rate)
@@ -86,7 +91,7 @@ class Grant:
                 )
 
     def charge(self, actions: int) -> None:
-        """Count what a request holds against the rate, before it is stored; 0 asks whether there is room at all.
+        """Count what a request holds against the rate, before it is stored.
 
         Raises:
             OverRate: the key has sent more than its rate allows; nothing was counted.
@@ -94,6 +99,15 @@ class Grant:
         if self.bucket is not None and (wait := self.bucket.take(actions, self._monotonic())):
             told = f"the key {self.key.name!r} may send {self.key.rate:g} actions a second; send again in {wait:.1f} s"
             raise OverRate(told, wait)
+
+    def make_sure(self) -> None:
+        """Whether there is room in the rate at all, before anything is read.
+
+        Raises:
+            OverRate: there is none.
+        """
+        if self.bucket is not None and not self.bucket.has_room:
+            self.charge(0)
 
     def shares(self, role: Role, origin: str) -> bool:
         """Whether pages of an origin may read the answers of a route of a role (CORS)."""

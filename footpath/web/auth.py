@@ -125,7 +125,7 @@ class Gate:
             raise Unauthorized(f"{trouble}: send a {role} key as Authorization: Bearer KEY{hint}")
         grant = ring.find(key)
         grant.check(role, origin)
-        grant.charge(0)
+        grant.make_sure()
         return grant
 
     def allows(self, role: Role, headers: Sequence[tuple[bytes, bytes]]) -> bool:
