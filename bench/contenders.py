@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.machine import ROOT
+from bench.machine import ROOT, cores
 from bench.postgres import Postgres
 from bench.server import Server, free_port, healthy
 
@@ -156,6 +156,26 @@ class Bare(Footpath):
         self.serve([sys.executable, "-m", "bench.bare", str(self.data), str(self.port)])
 
 
+class FootpathKinesis(Contender):
+    name = "footpath, Kinesis"
+    note = "the journal over a Kinesis stream, against a stub that answers at once, on the core of the load"
+
+    def __init__(self, folder: Path, core: int) -> None:
+        super().__init__(folder, core)
+        self.stub = free_port()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "bench.kinesis_stub", str(self.stub)]
+        self.servers.append(Server(command, core=cores().load, log=self.folder / "stub.log"))
+        self.servers[0].wait_until(lambda: healthy(self.stub))
+        keys = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+        address = f"kinesis://bench?region=eu-central-1&endpoint=http://127.0.0.1:{self.stub}"
+        self.serve([sys.executable, "-m", "bench.kinesis_server", str(self.port), address], keys)
+
+    def stored(self) -> None:
+        self.servers[-1].stop()
+
+
 CONTENDERS: dict[str, type[Contender]] = {
     "footpath": Footpath,
     "parse-only": ParseOnly,
@@ -163,6 +183,7 @@ CONTENDERS: dict[str, type[Contender]] = {
     "flask": FlaskSqlite,
     "keyed": Keyed,
     "bare": Bare,
+    "kinesis": FootpathKinesis,
 }
 
 

@@ -148,6 +148,10 @@ CREATE TABLE forgetting (       -- what was asked of the keeper, and its receipt
     done_at INTEGER             -- when the bytes were gone
 );
 """,
+    """
+ALTER TABLE state ADD COLUMN folder TEXT NOT NULL DEFAULT '';  -- with seq the name of an action, wherever it is
+UPDATE state SET folder = lower(hex(randomblob(16)));
+""",
 )
 """How a database of schema 1 becomes one of each later schema, in order. A new database takes all of them."""
 

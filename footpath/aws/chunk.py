@@ -5,7 +5,7 @@ out. Lately means the last `RECENT` records of this sink since it started; what 
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -88,15 +88,17 @@ class Chunk:
             self.actions += number
             count += number
             if self._slice_bytes >= SLICE_BYTES:
-                self._settle()
+                self.settle()
         return count
 
-    def write(self) -> list[Written]:
-        """Write its files."""
-        self._settle()
+    def write(self, without: Collection[str] = ()) -> list[Written]:
+        """Write its files, without the users of these digests; may be called again with more of them."""
+        self.settle()
+        self._columns.drop_users(without)
         return self._columns.write() if self.actions else []
 
-    def _settle(self) -> None:
+    def settle(self) -> list[Unreadable]:
+        """Turn everything that was added into columns; the records that hold no actions of ours, so far."""
         for bad in self._columns.add(self._slice):
             del self._ids[bad.record.batch_id]
             self.actions -= len(_actions.decode(bad.record.actions))
@@ -106,3 +108,4 @@ class Chunk:
             )
         self._slice = []
         self._slice_bytes = 0
+        return self.unreadable

@@ -73,6 +73,11 @@ def code(error: Exception) -> str:
     return type(error).__name__
 
 
+def is_missing(error: Exception) -> bool:
+    """Whether what the call was about does not exist."""
+    return code(error) in _MISSING
+
+
 def passes(error: Exception) -> bool:
     """Whether the same call can succeed in a moment: it was throttled, nothing answered, or the service failed."""
     if isinstance(error, ClientError):

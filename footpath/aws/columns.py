@@ -9,7 +9,7 @@ of it is tried alone, and those that fail are given back.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +119,17 @@ class Columns:
             middle = len(records) // 2
             return self.add(records[:middle]) + self.add(records[middle:])
         return []
+
+    def add_stored(self, select: str, bindings: Mapping[str, Any]) -> None:
+        """Add what a SELECT gives, with these columns and `day`."""
+        self._engine.execute(f"INSERT INTO chunk BY NAME {select}", dict(bindings))
+
+    def drop_users(self, digests: Collection[str]) -> None:
+        """Leave out the actions of users, by the sha256 of their ids in hex."""
+        if digests:
+            self._engine.execute(
+                "DELETE FROM chunk WHERE list_contains($digests, sha256(user_id))", {"digests": [*digests]}
+            )
 
     def write(self) -> list[Written]:
         """Write the files, sorted, without Bloom filters: sorted, the smallest and largest value say as much."""

@@ -4,6 +4,8 @@ The catalog compares the snapshot that the transaction was made on with the one 
 second loads the table again. Where the positions that it started from still stand, it commits the same files again;
 else another sink has written the same records, and the files are dropped.
 
+A user who is to be forgotten stands in the table, too: who loads it again sees that, and writes files without them.
+
 When no answer came, the table says what happened: the positions that were to be set are there, or not.
 """
 
@@ -11,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -22,7 +25,7 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record as PartitionRecord
 from pyiceberg.types import PrimitiveType
 
-from footpath.aws import clients
+from footpath.aws import clients, positions
 from footpath.aws.columns import Written
 from footpath.aws.positions import Changes
 from footpath.errors import CommandFailed
@@ -40,14 +43,19 @@ class Ended(Enum):
 
     LANDED = "landed"
     MOVED = "moved"  # another has written these records
+    FORGET = "forget"  # a user is to be forgotten whose actions are still in the files
 
 
 class Wanted(NamedTuple):
-    """A transaction: files to add and properties to change, if those of `expected` are as they were (None: absent)."""
+    """A transaction: files to add and properties to change, if those of `expected` are as they were (None: absent).
+
+    `without` are the digests of the users whose actions were left out of the files.
+    """
 
     files: Sequence[DataFile]
     changes: Changes
     expected: Mapping[str, str | None]
+    without: frozenset[str] = frozenset()
 
 
 def upload(table: Table, written: Written) -> DataFile:
@@ -90,7 +98,7 @@ def describe(table: Table, written: Written, location: str) -> DataFile:
 def commit(
     load: Callable[[], Table], wanted: Wanted, *, stop: threading.Event, bound: float = BOUND_SECONDS
 ) -> tuple[Ended, Table]:
-    """Make the transaction happen, or find that another has moved the positions; with the table as it is then.
+    """Make the transaction happen, or find why it must not; with the table as it is then.
 
     Raises:
         CommandFailed: it could not be done within the bound, which is shorter once `stop` is set.
@@ -121,7 +129,8 @@ def commit(
 def _ended(properties: Mapping[str, str], wanted: Wanted, *, tried: bool) -> Ended | None:
     """What the table says of an earlier try; None if it is still to be done."""
     if all(properties.get(name) == value for name, value in wanted.expected.items()):
-        return None
+        missed = positions.forgotten(properties, datetime.now(UTC)) - wanted.without
+        return Ended.FORGET if missed and wanted.files else None
     target = {name: wanted.changes.put.get(name) for name in wanted.expected}
     if tried and all(properties.get(name) == value for name, value in target.items()):
         return Ended.LANDED

@@ -1,8 +1,8 @@
 """The journal over a Kinesis data stream: yes only when every record of the request is in.
 
-append   A batch is a record (see `record`). Records that wait go into PutRecords requests of up to 500, `PUTS` of them
-         under way at once in threads; while those are, the next gather: at low rates a record waits for nothing, at
-         high ones the groups are large.
+append   A batch is a record (see `record`). Records that wait go into PutRecords requests of up to 500, in threads.
+         While one is under way the next records gather, for `GATHER_SECONDS` or until a request is full; then another
+         is sent beside it, up to `PUTS`. So a lone record waits for nothing, and many make large requests.
 failure  What a shard is too busy for is sent again within a bound, then the request gets JournalFull. When the stream
          itself fails (not there, not allowed, not reached) appends are refused until it can be described again.
 
@@ -35,11 +35,12 @@ import zstandard
 from footpath.action import Entry, RejectRow
 from footpath.aws import clients, record
 from footpath.aws.address import StreamAddress
-from footpath.aws.put import MAX_BYTES, MAX_RECORDS, Blob, Outcome, Stream, put
+from footpath.aws.put import BOUND_SECONDS, MAX_BYTES, MAX_RECORDS, Blob, Outcome, Stream, put
 from footpath.errors import BadSetting, FootpathError, JournalFailed, JournalFull
 from footpath.journal.base import ALL_NEW, Kept, Once
 
 PUTS = 8  # PutRecords under way at once: at 20 ms each that is 200,000 records a second, more than a process encodes
+GATHER_SECONDS = 0.005  # between starts of PutRecords that are not full: each costs a millisecond of CPU by itself
 LOOK_SECONDS = 1.0  # between looks at a stream that failed: it is taken up again within a second or two
 _OVERHEAD = 2_048  # bytes that a record may have beside its actions, for filling requests
 
@@ -74,6 +75,7 @@ class KinesisJournal:
         *,
         max_waiting_bytes: int,
         committed: Callable[[int, float], object] = lambda *_: None,
+        bound: float = BOUND_SECONDS,
     ) -> None:
         """Look the stream up.
 
@@ -82,11 +84,14 @@ class KinesisJournal:
             max_waiting_bytes: of actions that may wait in memory before appends get JournalFull.
             committed: called after each PutRecords with the records in it, and the seconds until they were in.
 
+            bound: seconds for which a record that a shard refuses is sent again.
+
         Raises:
             BadSetting: there is no such stream, or it may not be used; the message says what to do.
         """
         self._max_waiting_bytes = max_waiting_bytes
         self._committed = committed
+        self._bound = bound
         client = clients.client("kinesis", address.region, address.endpoint, connections=PUTS + 1)
         region = client.meta.region_name
         self._stream = Stream(
@@ -102,6 +107,8 @@ class KinesisJournal:
         self._waiting_bytes = 0
         self._putting: set[asyncio.Future[Outcome]] = set()
         self._scheduled = False
+        self._queue_bytes = 0
+        self._last_start = 0.0
         self._trouble: str | None = None
         self._mending: asyncio.Task[None] | None = None
 
@@ -122,7 +129,7 @@ class KinesisJournal:
             done.set_exception(JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment"))
         else:
             self._take(_Append(done, 0, sum([len(entry.actions) for entry in entries])), entries, once)
-            if not self._scheduled and len(self._putting) < PUTS:
+            if not self._scheduled:
                 self._scheduled = True
                 loop.call_soon(self._start)  # so that all requests that came in the same moment are in the group
         return done
@@ -154,29 +161,46 @@ class KinesisJournal:
         for place, entry in enumerate(entries):
             batch = secrets.token_hex(16) if once is None else record.batch_id(once.key, once.digest, place)
             if len(entry.actions) <= record.PIECE_BYTES:
-                self._queue.append(_Waiting(owner, entry, batch, received_at))
-                owner.left += 1
+                self._wait(_Waiting(owner, entry, batch, received_at))
                 continue
             for number, piece in enumerate(record.cut(entry)):
-                self._queue.append(_Waiting(owner, piece, f"{batch}-{number}", received_at))
-                owner.left += 1
+                self._wait(_Waiting(owner, piece, f"{batch}-{number}", received_at))
         self._waiting_bytes += owner.size
 
+    def _wait(self, item: _Waiting) -> None:
+        self._queue.append(item)
+        self._queue_bytes += len(item.entry.actions) + _OVERHEAD
+        item.owner.left += 1
+
     def _start(self) -> None:
+        """Send what is due: whatever waits when nothing is under way, full requests, and the rest after a while."""
         self._scheduled = False
         loop = asyncio.get_running_loop()
         while self._queue and len(self._putting) < PUTS:
-            group: list[_Waiting] = []
-            size = 0
-            while self._queue and len(group) < MAX_RECORDS:
-                more = len(self._queue[0].entry.actions) + _OVERHEAD
-                if group and size + more > MAX_BYTES:
-                    break
-                size += more
-                group.append(self._queue.popleft())
+            full = len(self._queue) >= MAX_RECORDS or self._queue_bytes >= MAX_BYTES
+            wait = self._last_start + GATHER_SECONDS - loop.time()
+            if self._putting and not full and wait > 0:
+                self._scheduled = True
+                loop.call_later(wait, self._start)
+                return
+            self._last_start = loop.time()
+            group = self._group()
             putting = loop.run_in_executor(self._threads, self._put, group)
             self._putting.add(putting)
             putting.add_done_callback(partial(self._end, group, time.perf_counter()))
+
+    def _group(self) -> list[_Waiting]:
+        """The records of the next request, out of the queue."""
+        group: list[_Waiting] = []
+        size = 0
+        while self._queue and len(group) < MAX_RECORDS:
+            more = len(self._queue[0].entry.actions) + _OVERHEAD
+            if group and size + more > MAX_BYTES:
+                break
+            size += more
+            group.append(self._queue.popleft())
+        self._queue_bytes -= size
+        return group
 
     def _end(self, group: list[_Waiting], began: float, ended: asyncio.Future[Outcome]) -> None:
         self._putting.discard(ended)
@@ -193,7 +217,8 @@ class KinesisJournal:
             self._settle(item.owner, error)
         if trouble is not None:
             self._fail(trouble)
-        self._start()
+        if not self._scheduled or not self._putting:
+            self._start()
 
     def _settle(self, owner: _Append, error: FootpathError | None) -> None:
         """Note what became of a record; the last of an append gives it its answer."""
@@ -215,6 +240,7 @@ class KinesisJournal:
         refusal = JournalFailed(f"the journal cannot be written just now: {trouble}")
         while self._queue:
             self._settle(self._queue.popleft().owner, refusal)
+        self._queue_bytes = 0
         if self._trouble is None:
             _log.error("journal failed", error=trouble, stream=self._stream.name)
         self._trouble = trouble
@@ -242,6 +268,7 @@ class KinesisJournal:
                 Blob(record.encode(entry, batch, received_at, compressor), record.partition_key(entry.user_id))
                 for _, entry, batch, received_at in group
             ],
+            bound=self._bound,
         )
 
     def _look(self) -> str | None:

@@ -5,8 +5,13 @@
     footpath.complete.<stream>.<shard>   ISO time up to which everything that was put there is in the table
     footpath.closed.<stream>.<shard>     ISO time when a shard that was split or merged was in the table to its end
     footpath.sink.<id>                   ISO time until which a sink says that it is at work
+    footpath.forgotten.<digest>          ISO time until which what comes for a user is left out (sha256 of the id, hex)
+    footpath.pushed.<folder>             the seq up to which `footpath push` has brought the actions of a data folder
+    footpath.pushing.<folder>            `<seq> <day>`: it is at those up to this seq, and has the days before this
+    footpath.seq.~push.<folder>          the last count that was given to an action of the folder
 
 They are properties, not snapshot summaries: compaction by another engine makes snapshots that do not carry ours.
+
 An action's seq is its count, then 16 bits of the shard's own number: shards never give the same one, until a stream
 has had 65,535 of them. The last number belongs to what `footpath push` brings.
 """
@@ -21,6 +26,9 @@ COMPLETE = "footpath.complete."
 CLOSED = "footpath.closed."
 SINK = "footpath.sink."
 FORGOTTEN = "footpath.forgotten."
+PUSHED = "footpath.pushed."
+PUSHING = "footpath.pushing."
+PUSHED_COUNT = COUNT + "~push."  # no stream is called so
 PUSHED_ORDINAL = 0xFFFF
 
 
@@ -114,6 +122,15 @@ def alive(properties: Mapping[str, str], now: datetime) -> list[str]:
 def gone(properties: Mapping[str, str], now: datetime) -> frozenset[str]:
     """The properties of sinks that have said nothing for so long that they are at work no more."""
     return frozenset(name for name, until in _sinks(properties) if until < now)
+
+
+def forgotten(properties: Mapping[str, str], now: datetime) -> frozenset[str]:
+    """The digests of the users whose actions are left out now."""
+    return frozenset(
+        name[len(FORGOTTEN) :]
+        for name, until in properties.items()
+        if name.startswith(FORGOTTEN) and datetime.fromisoformat(until) > now
+    )
 
 
 def _sinks(properties: Mapping[str, str]) -> list[tuple[str, datetime]]:

@@ -13,16 +13,17 @@ Told to stop, a sink commits what it holds, and ends.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from footpath.aws import positions
 from footpath.aws.chunk import Chunk, Recent
-from footpath.aws.columns import Columns
+from footpath.aws.columns import Columns, Written
 from footpath.aws.commit import Ended, Wanted, commit, upload
 from footpath.aws.positions import State
 from footpath.aws.shards import Reader, Shard, children, dealt, readable, shards_of
@@ -104,7 +105,21 @@ class Sink:
         self._name = name
         self._stop = stop
         self._readers: dict[str, Reader] = {}
+        self._chunk: Chunk | None = None
         self._recent = Recent()
+
+    @property
+    def retention(self) -> float:
+        """Seconds that the stream keeps a record."""
+        return self._source.retention
+
+    def held(self) -> int:
+        """How many records were read and are not in the table yet."""
+        return 0 if self._chunk is None else self._chunk.records
+
+    def shards(self) -> int:
+        """How many shards it reads."""
+        return len(self._readers)
 
     def drain(self) -> Round:
         """Read every shard to its tip, alone, in as many rounds as that takes; all of it together."""
@@ -118,6 +133,8 @@ class Sink:
 
     def run(self) -> Iterable[Round]:
         """Go on until told to stop; what each round did."""
+        alive = self._alive(datetime.now(UTC))
+        commit(self._load, Wanted([], positions.Changes(alive), {}), stop=self._stop)
         while not self._stop.is_set():
             yield self._round(once=False)
         self._leave()
@@ -132,10 +149,12 @@ class Sink:
         if not once:
             mine = dealt(mine, positions.alive(properties, now), self._name)
         self._readers = {shard: self._reader(shard, states) for shard in mine}
-        chunk = Chunk(self._columns, self._recent)
-        counts = {shard: states.get(shard, State()).given for shard in mine}
+        chunk = self._chunk = Chunk(self._columns, self._recent)
+        counts = {shard: _given(shard, shards, states) for shard in mine}
         self._gather(chunk, counts, once=once)
-        return self._commit(table, chunk, counts, states, shards, once=once)
+        done = self._commit(table, chunk, counts, states, shards, once=once)
+        self._chunk = None
+        return done
 
     def _reader(self, shard: str, states: dict[str, State]) -> Reader:
         """The reader that is where the table is, else one that goes on from there."""
@@ -197,30 +216,28 @@ class Sink:
                 put |= positions.complete(self._source.stream, shard, after.complete)
         drop |= positions.left(table.metadata.properties, self._source.stream, {shard.id for shard in shards})
         if not once:
-            alive = now + timedelta(seconds=ALIVE_INTERVALS * max(self._limits.interval, 10))
-            put[positions.SINK + self._name] = positions.told(alive)
+            put |= self._alive(now)
             drop |= positions.gone(table.metadata.properties, now)
         return self._write(table, chunk, Wanted([], positions.Changes(put, frozenset(drop - put.keys())), expected))
 
     def _write(self, table: Table, chunk: Chunk, wanted: Wanted) -> Round:
         """Put the files, commit, and say what was done."""
-        written = chunk.write()
-        for bad in chunk.unreadable:
+        for bad in chunk.settle():
             location = f"{table.location()}/unreadable/{self._source.stream}/{bad.name}"
             with table.io.new_output(location).create(overwrite=True) as stream:
                 stream.write(bad.data)
             _log.error("a record holds no actions; it is set aside", kept=location, why=bad.why)
-        files = []
-        for one in written:
-            files.append(upload(table, one))
-            one.path.unlink()
-        ended = Ended.LANDED
-        if files or wanted.expected or wanted.changes.put or wanted.changes.drop:
-            ended, _ = commit(self._load, wanted._replace(files=files), stop=self._stop)
+        ended = Ended.FORGET
+        files: list[DataFile] = []
+        while ended is Ended.FORGET:
+            without = positions.forgotten(table.metadata.properties, datetime.now(UTC))
+            files = self._upload(table, chunk.write(without))
+            ended, table = commit(self._load, wanted._replace(files=files, without=without), stop=self._stop)
+            if ended is not Ended.LANDED:
+                for file in files:
+                    table.io.delete(file.file_path)
         readers = list(self._readers.values())
         if ended is Ended.MOVED:
-            for file in files:
-                table.io.delete(file.file_path)
             self._readers = {}
             _log.info("another sink has these records; they are dropped here", records=chunk.records)
             return Round(moved=True)
@@ -230,6 +247,14 @@ class Sink:
             chunk.records, chunk.actions, chunk.duplicates, len(chunk.unreadable), len(files),
             sum(reader.ended for reader in readers), lag,
         )  # fmt: skip
+
+    @staticmethod
+    def _upload(table: Table, written: list[Written]) -> list[DataFile]:
+        files = []
+        for one in written:
+            files.append(upload(table, one))
+            one.path.unlink()
+        return files
 
     def _lag(self, readers: list[Reader]) -> float:
         now = datetime.now(UTC)
@@ -243,11 +268,26 @@ class Sink:
             )
         return lag
 
+    def _alive(self, now: datetime) -> dict[str, str]:
+        """What makes the table say that this sink is at work."""
+        until = now + timedelta(seconds=ALIVE_INTERVALS * max(self._limits.interval, 10))
+        return {positions.SINK + self._name: positions.told(until)}
+
     def _leave(self) -> None:
         """Say that this sink is at work no more, so that the others take its shards at once."""
         name = positions.SINK + self._name
         wanted = Wanted([], positions.Changes({}, frozenset([name])), {})
         commit(self._load, wanted, stop=threading.Event(), bound=10)
+
+
+def _given(shard: str, shards: Sequence[Shard], states: Mapping[str, State]) -> int:
+    """The count that a shard goes on from: its own, and before its first record the highest of its parents.
+
+    So a batch that comes again after its shard was split has the higher seq.
+    """
+    parents = next((one.parents for one in shards if one.id == shard), ())
+    known = [states[one] for one in (shard, *parents) if one in states]
+    return max((state.given for state in known), default=0)
 
 
 def source_of(client: Any, stream: str) -> Source:

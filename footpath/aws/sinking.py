@@ -5,7 +5,7 @@ import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import structlog
 from footpath.aws import clients
 from footpath.aws.address import StreamAddress, TableAddress
 from footpath.aws.columns import Columns
+from footpath.aws.meters import Meters
 from footpath.aws.sink import Limits, Round, Sink, Source, source_of
 from footpath.aws.table import catalog_of, open_table
 from footpath.errors import BadSetting, CommandFailed
@@ -50,25 +51,30 @@ def once(plan: Plan) -> Round:
             raise CommandFailed(_sentence(plan, error)) from error
 
 
-def run(plan: Plan, did: Callable[[Round], object] = lambda _: None) -> None:
+def run(plan: Plan, metrics: str | None = None) -> None:
     """Work until SIGTERM or SIGINT; what fails and can pass is tried again for ever, each time in the log.
 
     Args:
         plan: what to do.
-        did: called after each round.
+        metrics: HOST:PORT at which Prometheus is answered; None for nowhere.
 
     Raises:
         BadSetting: stream or table cannot be used, now or later.
         CommandFailed: AWS refuses something that trying again does not mend.
     """
     stop = threading.Event()
-    with _told_to(stop), _opened(plan, stop) as sink:
+    with _told_to(stop), _opened(plan, stop) as sink, contextlib.ExitStack() as stack:
+        meters = Meters(sink.retention, sink.held, sink.shards)
+        if metrics is not None:
+            stack.callback(meters.serve(metrics))
+        _log.info("sinking", stream=plan.stream.stream, table=f"{plan.table.namespace}.{plan.table.table}")
         pause = FIRST_PAUSE
         while not stop.is_set():
             try:
                 for done in sink.run():
                     pause = FIRST_PAUSE
-                    did(done)
+                    meters.did(done)
+                    _tell(done)
             except clients.AwsError as error:
                 if not clients.passes(error):
                     raise CommandFailed(_sentence(plan, error)) from error
@@ -77,8 +83,10 @@ def run(plan: Plan, did: Callable[[Round], object] = lambda _: None) -> None:
                 _log.warning("a round failed; trying again", error=str(error), seconds=pause)
             else:
                 break
+            meters.failed()
             stop.wait(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
+        _log.info("stopped")
 
 
 @contextlib.contextmanager
@@ -124,7 +132,7 @@ def _told_to(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def tell(done: Round) -> None:
+def _tell(done: Round) -> None:
     """Log a round that did something."""
     if done.records or done.ended:
         told = done._asdict()

@@ -14,8 +14,10 @@ from footpath.cli import (
     forget,
     importing,
     keys,
+    push,
     rejects,
     serve,
+    setup,
     sink,
     sql,
     tail,
@@ -55,8 +57,10 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(demo.demo)
 app.command()(sink.sink)
+app.command()(push.push)
 app.add_typer(keys.app, name="key")
 app.add_typer(rejects.app, name="rejects")
+app.add_typer(setup.app, name="setup")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer gives it so

@@ -20,6 +20,7 @@ def sink(
     chunk_mb: Annotated[int, Option(help="commit sooner when this many MB of actions have come", min=1)] = 64,
     memory: Annotated[str, Option(help="memory DuckDB may use before it spills to disk")] = "512MB",
     scratch: Annotated[Path | None, Option(help="where it spills, and writes files before they are uploaded")] = None,
+    metrics: Annotated[str | None, Option(help="answer Prometheus here", metavar="HOST:PORT")] = None,
     log: Annotated[str, Option(help="how to log: json, text, or auto (text on a terminal)")] = "auto",
     *,
     once: Annotated[bool, Option("--once", help="bring in what is in the stream now, and end")] = False,
@@ -48,4 +49,4 @@ def sink(
             terminal.say(f"{done.unreadable} records hold no actions and were set aside; see the log")
             sys.exit(1)
     else:
-        sinking.run(plan, sinking.tell)
+        sinking.run(plan, metrics)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from footpath.aws.meters import METERS
 from footpath.web.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -20,15 +21,26 @@ def table() -> str:
     return "\n".join(["| metric | kind | labels | what it is |", "|---|---|---|---|", *rows])
 
 
+def sink_table() -> str:
+    """The table of a sink's metrics as it must stand in the page."""
+    rows = [
+        f"| `{name}{'_total' if kind == 'counter' else ''}` | {kind} | {told} |"
+        for name, (kind, told) in METERS.items()
+    ]
+    return "\n".join(["| metric | kind | what it is |", "|---|---|---|", *rows])
+
+
 def test_the_page_lists_every_metric() -> None:
     """docs/METRICS.md holds each metric with its kind, labels and sentence, and no other."""
-    assert table() in PAGE.read_text(encoding="utf-8"), f"put this table into docs/METRICS.md:\n{table()}"
+    for there in (table(), sink_table()):
+        assert there in PAGE.read_text(encoding="utf-8"), f"put this table into docs/METRICS.md:\n{there}"
 
 
 def test_alerts_ask_for_metrics_that_there_are() -> None:
     """Each metric of footpath's in an alert exists, and each alert is explained in docs/OPERATE.md."""
     text = ALERTS.read_text(encoding="utf-8")
     there = {name + suffix for name, (kind, *_) in METRICS.items() for suffix in SUFFIXES[kind]}
+    there |= {name + suffix for name, (kind, _) in METERS.items() for suffix in SUFFIXES[kind]}
     asked = {name for line in re.findall(r"expr: (.*)", text) for name in re.findall(r"footpath_\w+", line)}
     assert asked
     assert asked <= there

@@ -8,7 +8,21 @@ import pytest
 
 from tests.system.commands.conftest import Run, environment
 
-COMMANDS = ("serve", "import", "find", "export", "sql", "check", "backup", "restore", "demo", "key", "sink")
+COMMANDS = (
+    "serve",
+    "import",
+    "find",
+    "export",
+    "sql",
+    "check",
+    "backup",
+    "restore",
+    "demo",
+    "key",
+    "sink",
+    "setup",
+    "push",
+)
 
 
 def test_without_arguments_it_says_what_it_can(run: Run) -> None:
