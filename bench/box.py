@@ -22,11 +22,21 @@ class Box:
 
     how: str
     command: tuple[str, ...]
-    peak_file: Path | None
+    memory: Path | None  # the folder of its group
 
-    def peak(self) -> int | None:
-        """The most memory that was in it, page cache included; None if the kernel does not say."""
-        return int(self.peak_file.read_text()) if self.peak_file is not None and self.peak_file.exists() else None
+    def anonymous(self) -> int:
+        """Bytes of its processes' own memory now, each page once; not the page cache, which the kernel takes back."""
+        return self._number("memory.stat", "total_rss", "anon")
+
+    def kills(self) -> int:
+        """How many of its processes the kernel has killed for their memory."""
+        return self._number("memory.oom_control", "oom_kill") + self._number("memory.events", "oom_kill")
+
+    def _number(self, file: str, *names: str) -> int:
+        path = None if self.memory is None else self.memory / file
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        found = dict(line.split() for line in lines)
+        return next((int(found[name]) for name in names if name in found), 0)
 
 
 @contextmanager
@@ -38,13 +48,13 @@ def box(memory: int, cores: float | None = None) -> Iterator[Box]:
         if cores is not None:
             quota = {"cpu.cfs_period_us": str(PERIOD), "cpu.cfs_quota_us": str(int(PERIOD * cores))}
             groups[ROOT / "cpu" / name] = quota
-        how, peak = "cgroup v1 memory.limit_in_bytes", ROOT / "memory" / name / "memory.max_usage_in_bytes"
+        how, seen = "cgroup v1 memory.limit_in_bytes", ROOT / "memory" / name
     elif (ROOT / "cgroup.controllers").exists():
         limits = {"memory.max": str(memory), "memory.swap.max": "0"}
         if cores is not None:
             limits["cpu.max"] = f"{int(PERIOD * cores)} {PERIOD}"
         groups = {ROOT / name: limits}
-        how, peak = "cgroup v2 memory.max", ROOT / name / "memory.peak"
+        how, seen = "cgroup v2 memory.max", ROOT / name
     elif shutil.which("systemd-run"):
         words = ["systemd-run", "--scope", "--quiet", "-p", f"MemoryMax={memory}"]
         words += [] if cores is None else ["-p", f"CPUQuota={int(cores * 100)}%"]
@@ -58,7 +68,7 @@ def box(memory: int, cores: float | None = None) -> Iterator[Box]:
             (folder / file).write_text(value)
     enter = "; ".join(f'echo $$ > "{folder}/cgroup.procs"' for folder in groups)
     try:
-        yield Box(how, ("sh", "-c", f'{enter}; exec "$@"', "sh"), peak)
+        yield Box(how, ("sh", "-c", f'{enter}; exec "$@"', "sh"), seen)
     finally:
         for folder in groups:
             subprocess.run(["rmdir", str(folder)], check=True)

@@ -39,7 +39,7 @@ class Order:
     actions: int
     connections: int
     reconnect: bool = False  # open another connection for each that the server closes
-    drain: float = DRAIN_WITHIN
+    abandon: bool = False  # at the end, what was due and has had no connection: else it is sent all the same
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Seen:
 
     latency: "array[float]"
     late: "array[float]"
+    served: "array[float]"  # like latency, but from when the request was sent
     statuses: dict[int, int] = field(default_factory=dict)
     lost: int = 0  # connections that the server closed
     hinted: int = 0  # answers with Retry-After
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, load: "Load") -> None:
         self.load = load
         self.number: int | None = None  # of the request under way
+        self.sent = 0.0
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -80,7 +82,7 @@ class Connection(asyncio.Protocol):
         kept = status < 400 or self.stays(self.received[:head].lower())
         self.received = b""
         if self.number is not None:
-            self.load.answered(self.number, status)
+            self.load.answered(self.number, status, self.sent)
             self.number = None
             if kept:
                 self.load.idle(self)
@@ -100,7 +102,7 @@ class Load:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.count = int(order.rate * order.seconds)
-        self.seen = Seen(array("f", [-1.0]) * self.count, array("f"))
+        self.seen = Seen(array("f", [-1.0]) * self.count, array("f"), array("f"))
         self.bodies = requests(order.actions, order.rate)
         self.free: list[Connection] = []
         self.waiting: deque[int] = deque()
@@ -129,7 +131,10 @@ class Load:
             await asyncio.sleep(TICK)
         self.seen.cpu = (time.process_time() - cpu) / (time.perf_counter() - self.started)
         self.seen.within = self.seen.statuses.get(200, 0)
-        give_up = time.perf_counter() + self.order.drain
+        if self.order.abandon:
+            self.answers += len(self.waiting)
+            self.waiting.clear()
+        give_up = time.perf_counter() + DRAIN_WITHIN
         # An event would cost the measured loop a check an answer.
         while self.answers < self.count and self.open and time.perf_counter() < give_up:  # noqa: ASYNC110
             await asyncio.sleep(TICK)
@@ -150,6 +155,7 @@ class Load:
 
     def send(self, connection: Connection, number: int) -> None:
         connection.number = number
+        connection.sent = time.perf_counter()
         connection.transport.write(next(self.bodies))
 
     def idle(self, connection: Connection) -> None:
@@ -158,12 +164,13 @@ class Load:
         else:
             self.free.append(connection)
 
-    def answered(self, number: int, status: int) -> None:
+    def answered(self, number: int, status: int, sent: float) -> None:
         self.answers += 1
         self.seen.statuses[status] = self.seen.statuses.get(status, 0) + 1
         if status == 200:
-            took = time.perf_counter() - self.started - number / self.order.rate
-            self.seen.latency[number] = took * 1000
+            now = time.perf_counter()
+            self.seen.latency[number] = (now - self.started - number / self.order.rate) * 1000
+            self.seen.served.append((now - sent) * 1000)
 
     def lost(self, connection: Connection) -> None:
         self.seen.lost += 1
@@ -185,7 +192,7 @@ def main() -> None:
     gc.freeze()
     gc.disable()  # a collection would stop the clock for all connections; a run makes no cycles worth collecting
     seen = uvloop.run(load.run())
-    answer = asdict(seen) | {"latency": list(seen.latency), "late": list(seen.late)}
+    answer = asdict(seen) | {"latency": list(seen.latency), "late": list(seen.late), "served": list(seen.served)}
     Path(sys.argv[1]).write_text(json.dumps(answer))
 
 

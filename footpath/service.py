@@ -126,8 +126,10 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         except (apsw.Error, FolderUnusable, SchemaUnknown) as error:
             raise ReadFailed(f"the rejects could not be read: {error}") from error
 
-    overviews, newest = DuckdbOverviews(find), DuckdbNewest(find)
-    return Fittings(journal, find, ready, keys, forget, rejects, gauges, measured, place, overviews, newest=newest)
+    overviews, newest, refusal = DuckdbOverviews(find), DuckdbNewest(find), journal.refusal
+    return Fittings(
+        journal, find, ready, keys, forget, rejects, gauges, measured, place, overviews, newest=newest, refusal=refusal
+    )
 
 
 def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) -> Fittings:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import duckdb
 
+from footpath.errors import ReadFailed
+
 LOOK_EVERY = 0.5  # s: a read may take this much longer than its time, and a look costs microseconds
 CLOSING_EVERY = 0.02  # s
 CLOSE_SECONDS = 5.0  # that closing waits; a read whose generator was left behind has no statement, and no end either
@@ -30,7 +32,13 @@ class Deadlines:
 
     @contextlib.contextmanager
     def over(self, cursor: duckdb.DuckDBPyConnection, deadline: float) -> Iterator[None]:
-        """Interrupt what the cursor runs within the block and after the deadline, again and again."""
+        """Interrupt what the cursor runs within the block and after the deadline, again and again.
+
+        Raises:
+            ReadFailed: all is being closed.
+        """
+        if self._closing.is_set():
+            raise ReadFailed("the server is stopping; ask again when it is back")
         self._running[id(cursor)] = (deadline, cursor)
         try:
             yield

@@ -6,6 +6,7 @@ snapshot stay on disk for longer than a read may take, so a flush or merge in th
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import apsw
 import duckdb
+import structlog
 from msgspec import structs
 
 from footpath import database
@@ -38,6 +40,7 @@ OPTIMIZERS = frozenset(
 
 LOOKUP_ROWS = 50_000  # of one user or session that are put in order and into text in Python: 30 MB
 LOOKUP_BYTES = 8 << 20  # of their properties, for the same: 50,000 of the largest would take 3 GB
+_log = structlog.get_logger()
 _PROPERTIES = text.COLUMNS.split(", ").index("properties")
 
 
@@ -79,7 +82,10 @@ class DuckdbFind:
 
     def close(self) -> None:
         """Close everything; reads that go on fail."""
-        self._stack.close()
+        try:
+            self._stack.close()
+        except duckdb.ResourceInUseException as error:  # a step of a read that cannot be interrupted; it holds no lock
+            _log.warning("a read has not ended yet", error=str(error))
         while self._idle:
             self._idle.pop().close()
 
@@ -100,16 +106,17 @@ class DuckdbFind:
         try:
             with self.database() as connection:
                 cursor = self._engine.cursor()
-                return View(
-                    self.folder,
-                    connection,
-                    cursor,
-                    query,
-                    index=self.index,
-                    whole=self._whole,
-                    read_seconds=self.read_seconds,
-                    with_live=with_live,
-                )
+                with self._deadlines.over(cursor, time.monotonic() + self.read_seconds):  # hot rows may be many
+                    return View(
+                        self.folder,
+                        connection,
+                        cursor,
+                        query,
+                        index=self.index,
+                        whole=self._whole,
+                        read_seconds=self.read_seconds,
+                        with_live=with_live,
+                    )
         except (apsw.Error, OperatorError) as error:
             raise ReadFailed(f"the journal and the catalog could not be read: {error}") from error
 

@@ -36,6 +36,7 @@ from footpath.journal.tombstones import Tombstones
 
 COMPRESS_FROM = 1024  # bytes: zstd level 1 then saves more in SQLite's writes than it costs
 BUSY_STEP_SECONDS = 0.000_5
+FULL_SECONDS = 0.5  # that nobody looks whether a full journal has room again: only the keeper makes some
 REOPEN_SECONDS = 1.0  # between tries to mend a failed journal: a full disk is noticed as free within a second or two
 
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -93,6 +94,8 @@ class SqliteJournal:
         self._committing: asyncio.Future[list[_Outcome]] | None = None
         self._mending: asyncio.Task[None] | None = None
         self._trouble: str | None = None
+        self._full: JournalFull | None = None  # what the last group met that found too many actions
+        self._full_until = 0.0
         self._tombstones = Tombstones()
 
     def append(
@@ -101,12 +104,10 @@ class SqliteJournal:
         """See `Journal.append`."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Kept] = loop.create_future()
-        if self._trouble is not None:
-            done.set_exception(JournalFailed(f"the journal cannot be written just now: {self._trouble}"))
+        if (refusal := self.refusal()) is not None:
+            done.set_exception(refusal)
         elif not entries and once is None and not rejects:
             done.set_result(ALL_NEW)
-        elif self._waiting_bytes > self._max_waiting_bytes:
-            done.set_exception(JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment"))
         else:
             size = sum([len(entry.actions) for entry in entries])
             if rejects:
@@ -117,6 +118,16 @@ class SqliteJournal:
                 self._started = True
                 loop.call_soon(self._start)  # so that all requests that came in the same moment are in the group
         return done
+
+    def refusal(self) -> FootpathError | None:
+        """What every append is refused with just now, so that its body need not be read; None if it is tried."""
+        if self._trouble is not None:
+            return JournalFailed(f"the journal cannot be written just now: {self._trouble}")
+        if self._waiting_bytes > self._max_waiting_bytes:
+            return JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment")
+        if self._full is not None and time.monotonic() < self._full_until:
+            return self._full
+        return None
 
     @property
     def waiting_bytes(self) -> int:
@@ -158,6 +169,8 @@ class SqliteJournal:
             self._committed(len(group), time.perf_counter() - began)
         elif isinstance(error, FootpathError):
             outcomes = [error] * len(group)
+            if isinstance(error, JournalFull):
+                self._full, self._full_until = error, time.monotonic() + FULL_SECONDS
         else:
             outcomes = [self._fail(error)] * len(group)
         for item, outcome in zip(group, outcomes, strict=True):

@@ -49,6 +49,7 @@ class Fittings(NamedTuple):
     second in any thread. `place` is where to write them for other processes. `overviews`, `newest` and `rejects` are
     None where the fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970)
     everything that was said to be kept is seen by a read that begins now; it is None where that is always everything.
+    `refusal` is what every submit is refused with just now, if it is, so that its body need not be read.
     """
 
     journal: Journal
@@ -63,6 +64,7 @@ class Fittings(NamedTuple):
     overviews: Overviews | None = None
     complete_until: CompleteUntil | None = None
     newest: Newest | None = None
+    refusal: Callable[[], FootpathError | None] = lambda: None
 
 
 Open = Callable[[AsyncExitStack], Fittings]
@@ -88,7 +90,7 @@ class App:
         )
         submit = Submit(lambda: self.fittings.journal, counts)
         also = settings.tracker_submit_path.encode()
-        self.intake = Intake(submit, self._gate, limits, counts, path=also)
+        self.intake = Intake(submit, self._gate, limits, counts, path=also, refusal=self._refusal)
         tracker = Tracker(settings)
         self._readers = readers = Readers(settings.readers, settings.waiting_reads)
         retrieve = Retrieve(
@@ -200,6 +202,9 @@ class App:
             **self._feed.gauges(),
             **self.fittings.gauges(),
         }
+
+    def _refusal(self) -> FootpathError | None:
+        return self.fittings.refusal()
 
     async def _refused(self, _request: Request, error: Exception) -> Response:
         if not isinstance(error, FootpathError):

@@ -9,9 +9,10 @@ that sends a byte now and then does not. That is Apache's RequestReadTimeout wit
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from footpath.errors import FootpathError
 from footpath.metrics.counts import Counts
 from footpath.web.auth import Gate
 from footpath.web.submit import Submit
@@ -49,15 +50,29 @@ class Intake:
     """One a process. Belongs to the event loop."""
 
     def __init__(
-        self, submit: Submit, gate: Gate, limits: Limits, counts: Counts, *, path: bytes = SUBMIT_PATH
+        self,
+        submit: Submit,
+        gate: Gate,
+        limits: Limits,
+        counts: Counts,
+        *,
+        path: bytes = SUBMIT_PATH,
+        refusal: Callable[[], FootpathError | None],
     ) -> None:
-        """Prepare to take requests with `submit` that `gate` lets in; what is cut off is counted in `counts`.
+        """Prepare to take requests.
 
-        `path` is a second one that they may come to.
+        Args:
+            submit: takes those whose bodies have come.
+            gate: says whom to let in.
+            limits: of patience and memory.
+            counts: where what is cut off is counted.
+            path: a second one that requests may come to.
+            refusal: what every one is refused with just now, however good; None if it is not.
         """
         self.paths = frozenset((SUBMIT_PATH, path))
         self.submit = submit
         self.gate = gate
+        self.refusal = refusal
         self.limits = limits
         self.counts = counts
         self.connections = 0  # that are open

@@ -25,6 +25,7 @@ from footpath.find.base import Shape
 from footpath.find.deadline import Deadlines
 from footpath.find.duckdb import DuckdbFind
 from footpath.find.view import View
+from footpath.journal import hot
 from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper.flush import flush
 from footpath.query import Query
@@ -104,9 +105,11 @@ def test_a_long_statement_is_interrupted(stack: ExitStack) -> None:
     assert cursor.execute("SELECT 1").fetchall() == [(1,)]
 
 
-def test_closing_ends_what_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["keep_hot", "execute"])
+def test_closing_ends_what_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """A read that would go on for hours fails within seconds when its find is closed: no stop waits for it."""
-    keep(folder, [10])
+    keep(folder, [10] * 2)
+    monkeypatch.setattr(hot, "READ_BYTES", 1)
     begun = threading.Event()
 
     def for_hours(view: View, *_: object) -> bool:
@@ -117,7 +120,7 @@ def test_closing_ends_what_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch
             ).fetchall()
         return True
 
-    monkeypatch.setattr(View, "execute", for_hours)
+    monkeypatch.setattr(View, step, for_hours)
     find = DuckdbFind(folder, memory="100MB", read_seconds=3_600)
     with ThreadPoolExecutor(1) as thread:
         reading = thread.submit(rows_of(Shape.PATHS), find)
