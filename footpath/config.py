@@ -63,7 +63,10 @@ class Settings:
     waiting_reads: int = _setting(64, "reads that may wait for that before further ones get 503: a minute's worth")
     tails: int = _setting(2_000, "how many may follow what comes in, a process: /api/tail; further ones get 503")
     slow_read_seconds: float = _setting(5.0, "a read that takes longer is logged: how it was asked, not for whom")
-    stalled_seconds: float = _setting(30.0, "how long a client may take nothing of its answer before it is cut off")
+    stalled_seconds: float = _setting(
+        30.0,
+        "how long a client may take over a megabyte of its answer before it is cut off: it holds a place of `readers`",
+    )
     read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
     keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
     tracker_path: str = _setting("/footpath.js", "where the tracker of pages is; ad blockers know common names")

@@ -104,7 +104,7 @@ class SqliteJournal:
         """See `Journal.append`."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Kept] = loop.create_future()
-        if (refusal := self.refusal()) is not None:
+        if (refusal := self._refusal()) is not None:
             done.set_exception(refusal)
         elif not entries and once is None and not rejects:
             done.set_result(ALL_NEW)
@@ -120,13 +120,16 @@ class SqliteJournal:
         return done
 
     def refusal(self) -> FootpathError | None:
-        """What every append is refused with just now, so that its body need not be read; None if it is tried."""
+        """What an append will most likely be refused with just now, so that its body need not be read; None if not."""
+        if self._full is not None and time.monotonic() < self._full_until:
+            return self._full
+        return self._refusal()
+
+    def _refusal(self) -> FootpathError | None:
         if self._trouble is not None:
             return JournalFailed(f"the journal cannot be written just now: {self._trouble}")
         if self._waiting_bytes > self._max_waiting_bytes:
             return JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment")
-        if self._full is not None and time.monotonic() < self._full_until:
-            return self._full
         return None
 
     @property

@@ -141,7 +141,8 @@ def _begin(pieces: Iterator[bytes], size: int) -> bytes:
 class _Streamed(StreamingResponse):
     """An answer in pieces, whose source is closed when the answer ends, however it ends.
 
-    A client that takes nothing for `stalled_seconds` holds a reader's place for nothing: its connection is cut.
+    A client that does not take a piece (a megabyte, about) within `stalled_seconds` holds a reader's place for others'
+    loss: its connection is cut. Any byte now and then must not be enough, or four clients could stop all reads.
     """
 
     def __init__(

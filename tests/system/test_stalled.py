@@ -1,0 +1,71 @@
+"""A client that stops taking its answer is cut off, and the place of a reader that it held goes to the next."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.conftest import Server, Start, wait_until
+
+STALLED = 2.0
+ACTION = {"time": "2018-10-20T21:37:28Z", "type": "CLICK", "properties": {"text": "x" * 2_000}}
+ALL = b"GET /api/retrievelogs?logType=click HTTP/1.1\r\nHost: x\r\n\r\n"
+BATCHES, EACH = 20, 1_000  # 40 MB: more than the buffers of both ends hold
+
+
+@pytest.fixture(scope="module")
+def server(start: Start) -> Server:
+    """A server with one place for readers."""
+    settings = {"FOOTPATH_READERS": "1", "FOOTPATH_STALLED_SECONDS": str(STALLED)}
+    made = start(environment=settings)
+    for number in range(BATCHES):
+        batch = {"userId": f"u{number}", "sessionId": "s", "actions": [ACTION] * EACH}
+        assert made.submit(batch).status_code == 200
+    return made
+
+
+@contextlib.contextmanager
+def asking(server: Server) -> Iterator[socket.socket]:
+    """A client that asks for everything, and takes the first bytes of it."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.settimeout(30)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(ALL)
+        assert connection.recv(20).startswith(b"HTTP/1.1 200 ")
+        yield connection
+
+
+def is_cut(connection: socket.socket) -> bool:
+    """Whether the answer ends before its end: nothing more comes, and the last chunk has not."""
+    last = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(1 << 16):
+            last = (last + piece)[-5:]
+    return last != b"0\r\n\r\n"
+
+
+def test_the_place_of_a_stalled_reader_is_given_back(server: Server) -> None:
+    """With the only place held by a client that takes nothing, the next is answered after stalled_seconds."""
+    with asking(server) as connection:
+        began = time.monotonic()
+        answer = server.retrieve(userId="u1")
+        waited = time.monotonic() - began
+        assert len(json.loads(answer.content)[0]["actions"]) == EACH
+        assert 0.5 * STALLED < waited < STALLED + 8
+        assert is_cut(connection)
+    assert server.events("cut off a client that takes nothing of its answer")
+    wait_until("no read runs", lambda: "\nfootpath_reads_running 0.0" in server.client.get("/metrics").text)
+
+
+def test_a_slow_reader_gets_everything(server: Server) -> None:
+    """One that pauses again and again, never for stalled_seconds, takes longer than that and is not cut off."""
+    with asking(server) as connection:
+        began = time.monotonic()
+        while time.monotonic() < began + 2 * STALLED:
+            time.sleep(0.02)  # the case itself: a slow client, of 3 MB a second at most
+            connection.recv(1 << 16)
+        assert not is_cut(connection)
