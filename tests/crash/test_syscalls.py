@@ -77,8 +77,8 @@ class Work:
 
 
 def spread(things: Sequence[Point], number: int) -> list[Point]:
-    """So many of some things, evenly over them."""
-    return [things[place * len(things) // number] for place in range(min(number, len(things)))]
+    """So many of some things, evenly over them: one is that in the middle."""
+    return [things[(2 * place + 1) * len(things) // (2 * number)] for place in range(number)]
 
 
 class Scenario:
