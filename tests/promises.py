@@ -1,8 +1,8 @@
 """Writes what `make torture` has reached into docs/PROMISES.md: `python -m tests.promises [FOLDER...]`.
 
 Each link there to `promises/<name>.json` has that file's numbers as its text. A file holds one run, or the sum of
-several and each of them under `runs`: those in the folders given (`make torture-cuts CUTS=50 PUBLISH=/tmp/more`, then
-`make promises MORE=/tmp/more`) are added to those that are there.
+several and each of them under `each_run`: those in the folders given (`make torture-cuts CUTS=50 PUBLISH=/tmp/more`,
+then `make promises MORE=/tmp/more`) are added to those that are there.
 """
 
 import json
@@ -35,7 +35,7 @@ def sentence(name: str) -> str:
         for what, value in reached.items()
         if what not in _ASIDE and isinstance(value, int | float)
     ]
-    runs = f"{len(reached['runs'])} runs, " if "runs" in reached else ""
+    runs = f"{len(reached['each_run'])} runs, " if "each_run" in reached else ""
     return f"{', '.join(said)} ({runs}{reached['date']}, {reached['code']})"
 
 
@@ -72,7 +72,7 @@ def together(runs: Sequence[Json]) -> Json:
                 added[what] += run[what]
             else:
                 raise ValueError(f"{run['test']}: {what} is no count: run it once, with all it is to try")
-    return {**added, "runs": list(runs)}
+    return {**added, "each_run": list(runs)}
 
 
 def runs_of(file: Path) -> list[Json]:
@@ -80,7 +80,7 @@ def runs_of(file: Path) -> list[Json]:
     if not file.exists():
         return []
     reached: Json = json.loads(file.read_text(encoding="utf-8"))
-    found: list[Json] = reached.get("runs", [reached])
+    found: list[Json] = reached.get("each_run", [reached])
     return found
 
 

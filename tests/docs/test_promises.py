@@ -38,7 +38,7 @@ def test_counts_are_added_and_how_it_was_tried_is_not() -> None:
         "seconds": 6,
         "seed": [1, 2],
         "lost": 9,
-        "runs": [RUN, other],
+        "each_run": [RUN, other],
     }
     assert together([RUN]) == RUN
 
