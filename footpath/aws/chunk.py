@@ -12,13 +12,13 @@ import msgspec
 import zstandard
 
 from footpath.aws import positions, record
-from footpath.aws.columns import Columns, Numbered, Written
+from footpath.aws.columns import Columns, Slice, Written
 from footpath.aws.shards import Raw
 
 RECENT = 200_000  # batch ids: 25 MB; a producer's retries come within seconds
 SLICE_BYTES = 8 << 20  # of JSON that is turned into columns at once, which takes some 150 MB for a moment
 
-_actions = msgspec.json.Decoder(list[msgspec.Raw])
+_actions = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Unreadable(NamedTuple):
@@ -52,13 +52,13 @@ class Chunk:
 
     def __init__(self, columns: Columns, recent: Recent) -> None:
         """Begin with none; `columns` is emptied."""
-        self.records = self.actions = self.duplicates = self.bytes = 0
+        self.records = self.actions = self.duplicates = self._settled_bytes = 0
         self.unreadable: list[Unreadable] = []
         self._columns = columns
         self._columns.clear()
         self._recent = recent
         self._ids: dict[str, None] = {}
-        self._slice: list[Numbered] = []
+        self._slice = Slice()
         self._slice_bytes = 0
         self._decompressor = zstandard.ZstdDecompressor()
 
@@ -70,26 +70,37 @@ class Chunk:
     def add(self, shard: str, raws: Sequence[Raw], count: int) -> int:
         """Take records of a shard whose last action had this count; the count of the last one now."""
         ordinal = positions.ordinal(shard)
+        known, recent = self._ids, self._recent
         for raw in raws:
-            self.records += 1
             try:
-                one = record.decode(raw.data, self._decompressor)
-                number = len(_actions.decode(one.actions))
+                batch_id, user_id, session_id, received_at, actions = record.decode(raw.data, self._decompressor)
+                number = len(_actions(actions))
             except (record.NotARecord, msgspec.MsgspecError) as error:
                 self.unreadable.append(Unreadable(f"{shard}/{raw.number}", raw.data, str(error)))
                 continue
-            if one.batch_id in self._ids or one.batch_id in self._recent:
+            if batch_id in known or batch_id in recent:
                 self.duplicates += 1
                 continue
-            self._ids[one.batch_id] = None
-            self._slice.append(Numbered(one, (count + 1) << 16 | ordinal))
-            self._slice_bytes += len(one.actions)
-            self.bytes += len(one.actions)
+            known[batch_id] = None
+            held = self._slice
+            held.batch_ids.append(batch_id)
+            held.user_ids.append(user_id)
+            held.session_ids.append(session_id)
+            held.received_at.append(received_at)
+            held.actions.append(actions)
+            held.seqs.append((count + 1) << 16 | ordinal)
+            self._slice_bytes += len(actions)
             self.actions += number
             count += number
             if self._slice_bytes >= SLICE_BYTES:
                 self.settle()
+        self.records += len(raws)
         return count
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of actions in it, as JSON."""
+        return self._settled_bytes + self._slice_bytes
 
     def write(self, without: Collection[str] = ()) -> list[Written]:
         """Write its files, without the users of these digests; may be called again with more of them."""
@@ -99,13 +110,17 @@ class Chunk:
 
     def settle(self) -> list[Unreadable]:
         """Turn everything that was added into columns; the records that hold no actions of ours, so far."""
-        for bad in self._columns.add(self._slice):
-            del self._ids[bad.record.batch_id]
-            self.actions -= len(_actions.decode(bad.record.actions))
-            data = msgspec.json.encode(bad.record._asdict())
-            self.unreadable.append(
-                Unreadable(f"batch/{bad.record.batch_id}", data, "its actions are not as they should be")
+        held = self._slice
+        for place in self._columns.add(held):
+            batch_id, actions = held.batch_ids[place], held.actions[place]
+            del self._ids[batch_id]
+            self.actions -= len(_actions(actions))
+            one = record.Record(
+                batch_id, held.user_ids[place], held.session_ids[place], held.received_at[place], actions
             )
-        self._slice = []
+            why = "its actions are not as they should be"
+            self.unreadable.append(Unreadable(f"batch/{batch_id}", msgspec.json.encode(one._asdict()), why))
+        self._settled_bytes += self._slice_bytes
         self._slice_bytes = 0
+        self._slice = Slice()
         return self.unreadable

@@ -9,13 +9,13 @@ of it is tried alone, and those that fail are given back.
 """
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 
-from footpath.aws.record import Record
 from footpath.store import parquet
 
 COLUMNS = (
@@ -46,11 +46,11 @@ FROM (SELECT user_id, session_id, {parquet.TIME} AS moment, CAST({parquet.UTC_OF
              seq + (place << 16) AS seq, received_at, batch_id, place
       FROM (SELECT user_id, session_id, seq, received_at, batch_id,
                    unnest(actions) AS action, unnest(range(len(actions))) AS place
-            FROM (SELECT unnest($user_ids::VARCHAR[]) AS user_id, unnest($session_ids::VARCHAR[]) AS session_id,
-                         from_json(unnest($actions::VARCHAR[]), {parquet.WIRE}) AS actions,
-                         unnest($seqs::BIGINT[]) AS seq, unnest($received_at::BIGINT[]) AS received_at,
-                         unnest($batch_ids::VARCHAR[]) AS batch_id)))
+            FROM (SELECT user_ids AS user_id, session_ids AS session_id, from_json(actions, {parquet.WIRE}) AS actions,
+                         seqs AS seq, received_at, batch_ids AS batch_id
+                  FROM records)))
 """
+_TEXTS = ("batch_ids", "user_ids", "session_ids", "actions")
 _TABLE = """
 CREATE TABLE chunk (
     user_id VARCHAR NOT NULL, session_id VARCHAR NOT NULL, day BIGINT NOT NULL, time TIMESTAMPTZ NOT NULL,
@@ -60,11 +60,25 @@ CREATE TABLE chunk (
 """
 
 
-class Numbered(NamedTuple):
-    """A record with the seq of its first action; that of the next is 65,536 more."""
+class Slice:
+    """Records as lists of one length. `seqs` are those of their first actions; that of the next is 65,536 more."""
 
-    record: Record
-    seq: int
+    __slots__ = ("actions", "batch_ids", "received_at", "seqs", "session_ids", "user_ids")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.batch_ids: list[str] = []
+        self.user_ids: list[str] = []
+        self.session_ids: list[str] = []
+        self.received_at: list[int] = []
+        self.actions: list[str] = []
+        self.seqs: list[int] = []
+
+    def table(self) -> Any:
+        """The same as Arrow has it, which DuckDB reads five times as fast as lists."""
+        texts = {name: pa.array(getattr(self, name), pa.string()) for name in _TEXTS}
+        numbers = {name: pa.array(getattr(self, name), pa.int64()) for name in ("received_at", "seqs")}
+        return pa.table({**texts, **numbers})
 
 
 class Written(NamedTuple):
@@ -97,27 +111,21 @@ class Columns:
         self._engine.execute("DROP TABLE IF EXISTS chunk")
         self._engine.execute(_TABLE)
 
-    def add(self, records: Sequence[Numbered]) -> list[Numbered]:
-        """Add the actions of some records; those that hold no actions of ours are given back instead."""
-        if not records:
-            return []
+    def add(self, records: Slice) -> list[int]:
+        """Add the actions of some records; the places of those that hold no actions of ours, and were left out."""
+        return self._add(records.table(), 0) if records.seqs else []
+
+    def _add(self, table: Any, place: int) -> list[int]:
+        self._engine.register("records", table)
         try:
-            self._engine.execute(
-                _INSERT,
-                {
-                    "user_ids": [one.record.user_id for one in records],
-                    "session_ids": [one.record.session_id for one in records],
-                    "actions": [one.record.actions for one in records],
-                    "seqs": [one.seq for one in records],
-                    "received_at": [one.record.received_at for one in records],
-                    "batch_ids": [one.record.batch_id for one in records],
-                },
-            )
+            self._engine.execute(_INSERT)
         except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException):
-            if len(records) == 1:
-                return list(records)
-            middle = len(records) // 2
-            return self.add(records[:middle]) + self.add(records[middle:])
+            if table.num_rows == 1:
+                return [place]
+            middle = table.num_rows // 2
+            return self._add(table.slice(0, middle), place) + self._add(table.slice(middle), place + middle)
+        finally:
+            self._engine.unregister("records")
         return []
 
     def add_stored(self, select: str, bindings: Mapping[str, Any]) -> None:
