@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-insight bench-overload bench-slow hostile clean
+.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-insight bench-overload bench-slow bench-kinesis bench-sink hostile clean
 
 serve: .venv/installed
 	$(BIN)/footpath serve
@@ -56,6 +56,14 @@ bench-overload: .venv/developing
 
 bench-slow: .venv/developing
 	$(BIN)/python -m bench.slow_clients
+
+# The journal over Kinesis beside the embedded one, against a stub that answers at once.
+bench-kinesis: .venv/developing
+	$(BIN)/python -m bench.ingest --contender footpath --contender kinesis --actions 1 --actions 100 --seconds 4
+
+# The sink from records in memory to Parquet.
+bench-sink: .venv/developing
+	$(BIN)/python -m bench.sink --rounds 3
 
 # The long forms of tests/hostile (the short ones are part of `make test`), and fuzzing for FUZZ seconds each.
 FUZZ ?= 45
