@@ -87,6 +87,8 @@ def read_settings(
     environment: Mapping[str, str] = os.environ,
     file: Path | None = None,
     memory: int | None = None,
+    *,
+    is_server: bool = True,
 ) -> Settings:
     """Put the settings together.
 
@@ -95,6 +97,7 @@ def read_settings(
         environment: where `FOOTPATH_*` is looked up.
         file: a TOML file with settings as top-level keys.
         memory: bytes that there are, if defaults are to be lowered where that is little.
+        is_server: whether what a server must have together is asked for.
 
     Raises:
         BadSetting: a name is not known or a value does not fit; the message names where it came from.
@@ -116,7 +119,7 @@ def read_settings(
     for name, (value, source) in found.items():
         if name in _RULES and not _RULES[name][0](getattr(settings, name)):
             raise BadSetting(f"{source} is {str(value)!r}; {_RULES[name][1]}")
-    if bool(settings.journal) != bool(settings.find):
+    if is_server and bool(settings.journal) != bool(settings.find):
         raise BadSetting(
             "--journal and --find go together: a stream and what reads its table, or neither and all in the data folder"
         )

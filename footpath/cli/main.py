@@ -9,6 +9,7 @@ from footpath.cli import (
     backup,
     check,
     demo,
+    expire,
     export,
     find,
     forget,
@@ -58,6 +59,7 @@ app.command()(backup.restore)
 app.command()(demo.demo)
 app.command()(sink.sink)
 app.command()(push.push)
+app.command()(expire.expire)
 app.add_typer(keys.app, name="key")
 app.add_typer(rejects.app, name="rejects")
 app.add_typer(setup.app, name="setup")

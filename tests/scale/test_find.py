@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from footpath.aws import trino as trino_engine
+from footpath.aws import trino as engines
 from footpath.aws.address import TrinoAddress
 from footpath.aws.engine import Engine
 from footpath.aws.find import TableFind
@@ -19,8 +20,10 @@ from tests.scale.lake import Lake
 class Table:
     """The find over an Iceberg table; what is kept is put into the table at once, as a sink does it later."""
 
-    def __init__(self, lake: Lake, engine: Engine) -> None:
+    def __init__(self, lake: Lake, engine: Engine, module: ModuleType) -> None:
+        """The engine is made by `module`, which has its `CHUNK_ROWS`."""
         self.find = TableFind(engine)
+        self._module = module
         self._lake = lake
         self._second = 0
 
@@ -42,7 +45,7 @@ class Table:
 
     def give_on(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
         """See `Fitting.give_on`."""
-        monkeypatch.setattr(trino_engine, "CHUNK_ROWS", rows)
+        monkeypatch.setattr(self._module, "CHUNK_ROWS", rows)
 
     def close(self) -> None:
         """See `Fitting.close`."""
@@ -60,7 +63,7 @@ def lake(aws: Mapping[str, str], s3: servers.S3, tmp_path: Path) -> Lake:
 def fitting(trino: servers.Trino, lake: Lake) -> Iterator[Table]:
     """The find over Trino."""
     engine = Trino(TrinoAddress(trino.host, trino.port, trino.catalog, lake.database))
-    with closing(Table(lake, engine)) as made:
+    with closing(Table(lake, engine, engines)) as made:
         yield made
 
 

@@ -68,15 +68,15 @@ class Server:
         """The port it listens on."""
         return int(self.url.rpartition(":")[2])
 
-    def start(self) -> None:
+    def start(self, seconds: float = START_SECONDS) -> None:
         """Start the process; return when it answers /healthz."""
         before = len(self.events("serving"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._arguments, env=self._environment, stderr=log, stdout=log)
-        wait_until("the server says where it listens", lambda: self._listens(before), START_SECONDS)
+        wait_until("the server says where it listens", lambda: self._listens(before), seconds)
         self.url = self.events("serving")[-1]["url"]
         self._client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
-        wait_until("the server answers", self._answers, START_SECONDS)
+        wait_until("the server answers", self._answers, seconds)
 
     def stop(self) -> int:
         """Tell it to stop, wait until it has, and give its exit code."""
