@@ -1,6 +1,6 @@
 """What footpath past one machine costs a month, from list prices and a load: `python -m bench.cost`.
 
-Every number that is not arithmetic is an input below, with its source. docs/SCALING.md shows the table that this prints.
+Every number that is not arithmetic is an input below, with its source; docs/SCALING.md shows what this prints.
 Leaves out: a load balancer, traffic out of AWS, support, discounts, and people.
 """
 

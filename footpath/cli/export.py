@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from footpath.cli.filters import Config, Data, From, Session, To, Types, User
+from footpath.cli.filters import Config, Data, From, Session, Table, To, Types, User
 from footpath.errors import CommandFailed
 
 
@@ -23,6 +23,7 @@ def export(
     types: Types = None,
     time_from: From = None,
     time_to: To = None,
+    table: Table = None,
     config: Config = None,
 ) -> None:
     """Write actions to a file, with a server running or not; without a filter, all of them.
@@ -39,7 +40,7 @@ def export(
     if out is None and sessions is None and form in {"parquet", "arrow"} and terminal.on_terminal():
         raise CommandFailed(f"{form} is not for a terminal; name a file with --out")
     query = filters.query(user, session, types, time_from, time_to)
-    with filters.opened(data, config) as find:
+    with filters.looked_at(data, table, config) as find:
         if sessions is not None:
             files_written, actions = files.write_sessions(find, query, sessions)
             done = f"{actions} actions of {files_written} sessions in {sessions}"

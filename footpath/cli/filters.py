@@ -17,10 +17,15 @@ from footpath.errors import BadQuery
 from footpath.query import Order, Query, instant
 
 if TYPE_CHECKING:
+    from footpath.find.base import Find
     from footpath.find.duckdb import DuckdbFind
 
 Data = Annotated[Path | None, Option("--data", help="the data folder")]
 Config = Annotated[Path | None, Option("--config", help="a TOML file with any of the settings of docs/SETTINGS.md")]
+Table = Annotated[
+    str | None,
+    Option("--find", help="read a table instead of the data folder: athena://… or trino://…", metavar="ADDRESS"),
+]
 Secret = Annotated[
     str | None,
     Option(
@@ -74,6 +79,25 @@ def query(
         order=order,
         limit=limit,
     )
+
+
+@contextmanager
+def looked_at(data: Path | None, table: str | None, config: Path | None) -> "Iterator[Find]":
+    """A find over a table if one is named, else over the data folder."""
+    if table is None:
+        with opened(data, config) as found:
+            yield found
+        return
+    from footpath import log
+    from footpath.aws.extra import needed
+
+    with needed():
+        from footpath.aws.find import TableFind
+        from footpath.aws.open import engine
+
+    settings = read_settings({"find": table}, file=config, is_server=False)
+    log.configure(settings.log)
+    yield TableFind(engine(settings))
 
 
 @contextmanager

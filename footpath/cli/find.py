@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from typer import Option
 
 from footpath.cli import terminal
-from footpath.cli.filters import Config, Data, From, Session, To, Types, User
+from footpath.cli.filters import Config, Data, From, Session, Table, To, Types, User
 from footpath.errors import BadQuery
 from footpath.query import Order
 
@@ -26,6 +26,7 @@ def find(
     types: Types = None,
     time_from: From = None,
     time_to: To = None,
+    table: Table = None,
     limit: Annotated[
         int | None, Option(help=f"at most so many; on a terminal {SCREEN} if it is left out", min=1)
     ] = None,
@@ -50,7 +51,7 @@ def find(
     else:
         raise BadQuery(f"--order {order[:60]!r} is not asc (oldest first) or desc (newest first)")
     query = filters.query(user, session, types, time_from, time_to, order=direction, limit=limit)
-    with filters.opened(data, config) as opened:
+    with filters.looked_at(data, table, config) as opened:
         if not terminal.on_terminal():
             for piece in answer.stream(opened, query, "ndjson"):
                 sys.stdout.buffer.write(piece)

@@ -22,6 +22,8 @@ COMMANDS = (
     "sink",
     "setup",
     "push",
+    "expire",
+    "forget",
 )
 
 
