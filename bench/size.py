@@ -7,14 +7,16 @@ and bytes of an action as JSON and in a sorted file.
 import secrets
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import zstandard
 
 from footpath.action import Entry
 from footpath.aws import record
-from footpath.aws.columns import Columns, Numbered
-from footpath.aws.record import Record
+from footpath.aws.chunk import Chunk, Recent
+from footpath.aws.columns import Columns
+from footpath.aws.shards import Raw
 from footpath.decode import read
 from footpath.store import parquet
 
@@ -26,18 +28,17 @@ def main(path: Path) -> None:
     with path.open("rb") as file:
         entries: list[Entry] = [entry for line in file for entry in read(line).entries]
     compressor = zstandard.ZstdCompressor(level=1)
-    numbered = []
-    actions = in_stream = 0
-    for entry in entries:
-        batch = secrets.token_hex(16)
-        in_stream += len(record.encode(entry, batch, RECEIVED_AT, compressor))
-        one = Record(batch, entry.user_id, entry.session_id, RECEIVED_AT, entry.actions.decode())
-        numbered.append(Numbered(one, (actions + 1) << 16))
-        actions += entry.number
+    now = datetime.now(UTC)
+    records = [
+        Raw(f"{place}", record.encode(entry, secrets.token_hex(16), RECEIVED_AT, compressor), now)
+        for place, entry in enumerate(entries)
+    ]
+    in_stream = sum(len(one.data) for one in records)
     with tempfile.TemporaryDirectory() as name, parquet.engine(Path(name), memory="1GB") as engine:
-        columns = Columns(engine, Path(name))
-        columns.add(numbered)
-        stored = sum(written.path.stat().st_size for written in columns.write())
+        chunk = Chunk(Columns(engine, Path(name)), Recent())
+        chunk.add("shardId-000000000000", records, 0)
+        stored = sum(written.path.stat().st_size for written in chunk.write())
+        actions = chunk.actions
     as_json = sum(len(entry.actions) for entry in entries)
     print(f"{actions:,} actions, {actions / len(entries):.1f} in a batch")
     print(f"a record: {in_stream / len(entries):.0f} bytes")
