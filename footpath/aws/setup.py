@@ -186,7 +186,7 @@ def take(step: Step, *, apply: bool) -> tuple[bool, str]:
     except clients.AwsError as error:
         if not apply and clients.is_missing(error):
             return False, f"{step.what}: would be {step.plan}"
-        permission = "to look at and make it (docs/SCALING.md lists what footpath needs)"
+        permission = "to describe and make it"
         make = "footpath setup aws … --apply"
         raise CommandFailed(clients.sentence(error, what=step.what, permission=permission, make=make)) from error
     except (NoSuchTableError, NoSuchNamespaceError):
