@@ -21,7 +21,7 @@ from msgspec import MsgspecError, Struct, field
 from msgspec.json import decode
 
 from footpath.aws.address import TrinoAddress
-from footpath.aws.engine import Begun, Row, next_step
+from footpath.aws.engine import CONFLICTS, Begun, Conflict, Row, next_step
 from footpath.aws.literal import literal, quoted
 from footpath.errors import BadSetting, ReadFailed
 from footpath.find.sql import Statement, identifier
@@ -143,7 +143,8 @@ class Trino:
     def failed(self, error: _Failure) -> ReadFailed:
         """What Trino says, as footpath says it."""
         told = error.message.splitlines()[0][:300] if error.message else "it gives no reason"
-        return ReadFailed(f"{self._where} could not be read ({error.errorName}: {told}); {next_step(error.errorName)}")
+        kind = Conflict if error.errorName in CONFLICTS else ReadFailed
+        return kind(f"{self._where} could not be read ({error.errorName}: {told}); {next_step(error.errorName)}")
 
     def unreachable(self, error: Exception) -> ReadFailed:
         """Nothing, or nothing that makes sense, answers there."""

@@ -55,16 +55,21 @@ class Lake:
     def commit(self, raws: Sequence[Raw], shard: str = SHARD) -> None:
         """Put records into the table, with the position and the count of their shard."""
         state = positions.states(self.properties, STREAM).get(shard, positions.State())
+        position = raws[-1].number if raws else state.position
+        expected = {positions.position_name(STREAM, shard): state.position}
         with parquet.engine(self._folder, memory="200MB") as engine:
             chunk = Chunk(Columns(engine, self._folder), Recent())
             last = chunk.add(shard, raws, state.given)
-            files = [upload(self.table, one) for one in chunk.write()]
+            changes = positions.changes(STREAM, shard, positions.State(position, last, datetime.now(UTC)))
+            ended = Ended.FORGET
+            while ended is Ended.FORGET:  # as a sink does: users who are to be forgotten are left out
+                without = positions.forgotten(self.properties, datetime.now(UTC))
+                files = [upload(self.table, one) for one in chunk.write(without)]
+                wanted = Wanted(files, changes, expected, without)
+                ended, self.table = commit(
+                    lambda: open_table(self.catalog, self.address), wanted, stop=threading.Event()
+                )
             assert not chunk.unreadable
-        position = raws[-1].number if raws else state.position
-        after = positions.State(position, last, datetime.now(UTC))
-        expected = {positions.position_name(STREAM, shard): state.position}
-        wanted = Wanted(files, positions.changes(STREAM, shard, after), expected)
-        ended, self.table = commit(lambda: open_table(self.catalog, self.address), wanted, stop=threading.Event())
         assert ended is Ended.LANDED
 
     @property
