@@ -14,7 +14,7 @@ What `Journal` promises and this one does not, because a stream looks nothing up
   ids they had, and are dropped when the sink writes, and when they are read. The same key with another body is not
   refused: both are kept.
 - the same action twice: `duplicates` is always 0; actions with the id of another are left out when they are read.
-- forgotten: nothing is refused; what comes for a forgotten user is there until they are forgotten again.
+- forgotten: nothing is refused; what comes for a forgotten user is left out by the sinks, while their tombstone lasts.
 - rejects: they are named in the answer and counted, and kept nowhere.
 """
 

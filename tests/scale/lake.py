@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import zstandard
+from pyiceberg.exceptions import NoSuchTableError
 
 from footpath.action import Entry
 from footpath.aws import positions, record
@@ -92,6 +93,6 @@ class Lake:
                 stream.write(content[: len(content) // 2])
 
     def drop(self) -> None:
-        """Take the table away; its files stay."""
-        with contextlib.suppress(ValueError):
+        """Take the table away, if it is there; its files stay."""
+        with contextlib.suppress(NoSuchTableError):
             self.catalog.drop_table((self.database, "actions"))
