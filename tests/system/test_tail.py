@@ -290,7 +290,9 @@ def test_head_has_no_events(server: Server) -> None:
 
 def test_the_command_shows_what_comes(server: Server) -> None:
     """`footpath tail` writes the lines that match as they come, and Ctrl-C says how to go on."""
-    command = [sys.executable, "-m", "footpath", "tail", "--data", str(server.data), "--user", "cli", "--after", "0"]
+    heeds = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", heeds]  # in the background of a shell it would heed no Ctrl-C
+    command += [sys.executable, "-m", "footpath", "tail", "--data", str(server.data), "--user", "cli", "--after", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
