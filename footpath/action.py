@@ -72,6 +72,18 @@ class Batch(Struct, gc=False):
     actions: list[Action]
 
 
+class FlatAction(Action, gc=False):
+    """An action whose properties hold no object or array, as most do: how deep it is nested is known then."""
+
+    properties: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+class FlatBatch(Batch, gc=False):
+    """A batch of flat actions."""
+
+    actions: list[FlatAction]  # type: ignore[assignment]
+
+
 class LooseBatch(Struct):
     """A batch whose actions have not been looked at, so that each can be judged alone."""
 

@@ -90,10 +90,10 @@ _TIME = Decoder(datetime)
 _OBJECT = Decoder(dict[str, Any])
 
 
-def accept(batches: Iterable[Batch]) -> list[Entry] | None:
+def accept(batches: Iterable[Batch], *, are_flat: bool = False) -> list[Entry] | None:
     """The entries of batches in which every action is right; None if any is not (then `sort_out` says which).
 
-    Sets each action's type to upper case.
+    Sets each action's type to upper case. `are_flat` says that no property is an object or an array.
     """
     entries = []
     for batch in batches:
@@ -107,7 +107,9 @@ def accept(batches: Iterable[Batch]) -> list[Entry] | None:
             for action in actions:
                 action.type = action.type.upper()
         encoded = _ENCODER.encode(actions)
-        if len(encoded) > 2 * MAX_DEPTH and not _within_limits(encoded, actions):  # each level takes two brackets
+        if len(encoded) > MAX_ACTION_BYTES and not _are_small(actions):
+            return None
+        if not are_flat and len(encoded) > 2 * MAX_DEPTH and not _are_shallow(encoded, actions):  # two brackets a level
             return None
         if len(actions) == 1:
             time_min = time_max = micros(actions[0].time)
@@ -158,13 +160,14 @@ def without(entry: Entry, places: Container[int]) -> Entry:
     return accepted[0]
 
 
-def _within_limits(encoded: bytes, actions: list[Action]) -> bool:
-    """Whether no action is too large or too deep. The usual batch is settled by its size and a count of brackets."""
-    if len(encoded) > MAX_ACTION_BYTES and any(len(_ENCODER.encode(action)) > MAX_ACTION_BYTES for action in actions):
-        return False
+def _are_small(actions: list[Action]) -> bool:
+    return all(len(_ENCODER.encode(action)) <= MAX_ACTION_BYTES for action in actions)
+
+
+def _are_shallow(encoded: bytes, actions: list[Action]) -> bool:
+    """Whether no action is too deep. The usual batch is settled by a count of its brackets."""
     flat = 1 + 2 * len(actions)  # the array, and for each action itself and its properties
-    arrays = 1 if encoded.find(b"[", 1) < 0 else encoded.count(b"[")  # to find none is quicker than to count
-    if encoded.count(b"{") + arrays <= flat + MAX_DEPTH - 2:
+    if encoded.count(b"{") + encoded.count(b"[") <= flat + MAX_DEPTH - 2:
         return True
     return all(_depth(action.properties) < MAX_DEPTH for action in actions)
 

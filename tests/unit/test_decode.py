@@ -125,6 +125,32 @@ def test_entries_say_what_their_actions_are(given_batches: list[dict[str, Any]])
         assert entry.types == sum({TYPE_BITS[action["type"]] for action in kept})
 
 
+VALUES = (
+    "1", "-0", "1.0", "-0.0", "1e5", "1E400", "-1e400", "1e-400", "4.9e-324", "0e999999", "9007199254740993.0",
+    "18446744073709551616", "-9223372036854775809", "9" * 400, "9" * 5_000, "-" + "9" * 5_000,
+    "123456789012345678901.5", "true", "false", "null", "NaN", "Infinity", "01", "1.", "+1",
+    '"2018-10-20T21:37:28Z"', '"\\u0000"', '"\\ud83d"', '"1"',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", VALUES, ids=[text[:24] for text in VALUES])
+def test_a_value_is_the_same_beside_a_nested_one(text: str) -> None:
+    """A value is kept or refused the same in an action without and with something nested, which are decoded apart."""
+    action = '{"time": "%s", "type": "CLICK", "properties": {"p": %s}}'
+    flat = _outcome((action % (TIME, text)).encode())
+    nested = _outcome((action % (TIME, text + ', "q": [{}]')).encode())
+    assert nested == flat
+
+
+def _outcome(action: bytes) -> object:
+    """The stored actions without the property q, the codes of rejects, or the error."""
+    try:
+        checked = decode.read(b'{"userId": "u", "sessionId": "s", "actions": [%s]}' % action)
+    except NotJson as error:
+        return str(error).partition(" (byte")[0]
+    return [entry.actions.replace(b',"q":[{}]', b"") for entry in checked.entries], codes(checked)
+
+
 @given(json_values)
 def test_properties_keep_their_value(value: object) -> None:
     """A property comes out of the check as the same JSON value, integers of any size and -0.0 included."""
