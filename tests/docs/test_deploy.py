@@ -13,6 +13,7 @@ from footpath.config import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+SERVICES = {"footpath.service", "footpath-sink@.service"}
 EXPOSURE = 2.0  # what systemd-analyze security says: 0 is closed, 10 open, and its own OK ends at 4
 
 
@@ -26,12 +27,21 @@ def footpath(*arguments: str) -> str:
 
 def commands(text: str) -> set[tuple[str, ...]]:
     """Every command of footpath's that a text tells people or a machine to run, with the options that it uses."""
-    said = re.findall(r"\bfootpath (serve|key [a-z]+|backup|restore|check)\b([^\n`\'#&]*)", text)
+    said = re.findall(
+        r"\bfootpath (serve|sink|setup [a-z]+|key [a-z]+|backup|restore|check)\b((?:\\\n|[^\n`\'#&])*)", text
+    )
     return {(*names.split(), *re.findall(r"--[a-z-]+", rest)) for names, rest in said}
 
 
 @pytest.mark.parametrize(
-    "file", ["deploy/Dockerfile", "deploy/footpath.service", "deploy/footpath-backup.service", "docs/OPERATE.md"]
+    "file",
+    [
+        "deploy/Dockerfile",
+        "deploy/footpath.service",
+        "deploy/footpath-backup.service",
+        "deploy/footpath-sink@.service",
+        "docs/OPERATE.md",
+    ],
 )
 def test_commands_exist(file: str) -> None:
     """Each command of footpath's in a file exists, and knows the options that it is given there."""
@@ -76,7 +86,7 @@ def units(folder: Path) -> list[Path]:
 
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    """systemd finds nothing to say about the units, and the service little about what it could do."""
+    """systemd finds nothing to say about the units, and the services little about what it could do."""
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("NOT TESTED: what systemd says of the units; it is not here")
@@ -84,17 +94,17 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     done = subprocess.run([analyze, "verify", *made], capture_output=True, text=True, check=False, timeout=60)
     said = [line for line in done.stderr.splitlines() if any(unit.name in line for unit in made)]
     assert (done.returncode, said) == (0, [])
-    service = next(unit for unit in made if unit.name == "footpath.service")
-    done = subprocess.run(
-        [analyze, "security", "--offline=true", "--no-pager", service],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
-    assert found is not None, done.stdout + done.stderr
-    assert float(found[1]) <= EXPOSURE, done.stdout
+    for service in [unit for unit in made if unit.name in SERVICES]:
+        done = subprocess.run(
+            [analyze, "security", "--offline=true", "--no-pager", service],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+        assert found is not None, done.stdout + done.stderr
+        assert float(found[1]) <= EXPOSURE, done.stdout
 
 
 def test_the_service_is_closed() -> None:
