@@ -51,11 +51,11 @@ bench-find: .venv/developing
 include tests/torture.mk tests/scale/scale.mk tests/browser/browser.mk
 
 bench-overload: .venv/developing
-	$(BIN)/python -m bench.overload
-	$(BIN)/python -m bench.overload --reader
+	PUBLISH=$(PUBLISH) $(BIN)/python -m bench.overload
+	PUBLISH=$(PUBLISH) $(BIN)/python -m bench.overload --reader
 
 bench-slow: .venv/developing
-	$(BIN)/python -m bench.slow_clients
+	PUBLISH=$(PUBLISH) $(BIN)/python -m bench.slow_clients
 
 # The journal over Kinesis beside the embedded one, against a stub that answers at once.
 bench-kinesis: .venv/developing

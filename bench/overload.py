@@ -139,7 +139,7 @@ def overloaded(footpath: Boxed, order: dict[str, Any], core: int) -> tuple[list[
         runs.append(measured(f"{LEVELS[-1]} x, {CROWD} connections, a scan", crowd, footpath, core))
     runs.append(peak_again(runs, few, footpath, core))
     wrong = [f"the scan broke: {scan.failed}" for scan in scanning if scan.failed and "503" not in scan.failed]
-    for before, run, after in zip(runs[::2], runs[1::2], runs[2::2], strict=True):
+    for before, run, after in zip(runs[::2], runs[1::2], runs[2::2], strict=False):
         run["share"] = run["goodput"] / statistics.mean((before["goodput"], after["goodput"]))
         if run["share"] < GOODPUT:
             wrong.append(f"{run['run']}: {run['share']:.0%} of the peak")
