@@ -10,6 +10,7 @@ a big answer one type over days: actions a second and the server's resident memo
 The server has one core, this program the other. Users are drawn from the folder itself.
 """
 
+import contextlib
 import os
 import random
 import sys
@@ -130,7 +131,7 @@ def span(data: Path) -> tuple[datetime, datetime]:
 def drop_cache(data: Path) -> None:
     """Have the kernel forget the folder's pages, so that the next read comes from the disk."""
     for path in files(data):
-        with path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:  # the keeper removes what it replaced
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
