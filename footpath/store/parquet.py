@@ -5,8 +5,8 @@ The SQL text is DuckDB's. `HOT` turns journal rows, bound as five lists, into th
 few neighbouring row groups, and one session is one run of rows.
 
 Written with PARQUET_VERSION V2 (delta encoding of seq, received_at and lengths: a quarter smaller), zstd, row groups of
-8,192 rows (a path reads one or two of them; DuckDB must unpack a row group whole) and no Bloom filters (sorted: the
-minimum and maximum of a row group say as much).
+16,384 rows in pages of 32 KB (a path reads one or two row groups; DuckDB looks at all in a file, and unpacks only the
+pages that hold a row that it wants) and no Bloom filters (sorted: the minimum and maximum of a row group say as much).
 """
 
 import contextlib
@@ -27,7 +27,8 @@ from footpath.store.base import Part
 
 COLUMNS = "user_id, session_id, time, utc_offset, type, properties, id, seq, received_at"
 ORDER = "user_id, session_id, time, seq"
-ROW_GROUP = 8_192
+ROW_GROUP = 16_384
+PAGE_BYTES = 32_768  # before compression; with 8,192 rows of one page each a path cost 1.3 times as much, a disk 0.95
 
 WIRE = """'[{"time":"VARCHAR","type":"VARCHAR","properties":"JSON","id":"VARCHAR"}]'"""
 UTC_OFFSET = """
@@ -147,7 +148,8 @@ def write_part(
     try:
         connection.execute(
             f"COPY ({select} ORDER BY {ORDER}) TO {quote(str(temporary))} (FORMAT parquet, COMPRESSION zstd,"
-            f" PARQUET_VERSION V2, ROW_GROUP_SIZE {ROW_GROUP}, WRITE_BLOOM_FILTER false)",
+            f" PARQUET_VERSION V2, ROW_GROUP_SIZE {ROW_GROUP}, DATA_PAGE_SIZE_LIMIT {PAGE_BYTES},"
+            " WRITE_BLOOM_FILTER false)",
             dict(bindings),
         )
         row = connection.execute(
