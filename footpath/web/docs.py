@@ -15,7 +15,7 @@ from msgspec.json import encode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from footpath.web import pages
+from footpath.web import reference
 from footpath.web.examples import ORIGIN
 from footpath.web.openapi import document
 
@@ -60,9 +60,9 @@ def _document() -> bytes:
 
 @cache
 def _page() -> bytes:
-    return pages.reference(document(), _STYLE).encode()
+    return reference.reference(document(), _STYLE).encode()
 
 
 @cache
 def _front() -> bytes:
-    return pages.front(document(), _STYLE).encode()
+    return reference.front(document(), _STYLE).encode()

@@ -1,0 +1,72 @@
+"""/ui/: actions by user, session, type and time, with a histogram; the newest first."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec.json import decode
+from starlette.requests import Request
+from starlette.responses import Response
+
+from footpath.action import TYPE_BITS
+from footpath.find.answer import page
+from footpath.overview import asked as asking
+from footpath.query import build
+from footpath.web.pages import charts, words
+from footpath.web.pages.show import Show
+from footpath.web.pages.span import span
+
+SHOWN = 50  # actions on a page
+DAYS = 7  # of the histogram, where no time is asked for
+FIELDS = ("userId", "sessionId", "fromTime", "toTime", "cursor")
+
+
+class Search:
+    """The page."""
+
+    def __init__(self, show: Show) -> None:
+        """Look with `show`."""
+        self._show = show
+
+    async def answer(self, request: Request) -> Response:
+        """Take one request: fields that are empty, as a form sends them, are fields that are not there."""
+        given = request.query_params
+        asked = {name: text for name in FIELDS if (text := given.get(name, "").strip())}
+        types = [name for name in given.getlist("logType") if name]
+        of_time = span(asked.get("fromTime"), asked.get("toTime"), DAYS, datetime.now(UTC))
+        filters = {name: [asked[name]] for name in ("userId", "sessionId") if name in asked}
+        if types:
+            filters["logType"] = types
+        over = "fromTime" in asked or "toTime" in asked or not filters
+        counted = asking.counts_of(filters | of_time.parameters)
+        counts = await self._show.look(lambda: self._show.sources.overviews().counts(counted))
+        lines: list[dict[str, Any]] = []
+        older = None
+        if filters or asked:
+            ranged = filters | (of_time.parameters if over else {}) | {"limit": [str(SHOWN)], "order": ["desc"]}
+            query = build(ranged | ({"cursor": [asked["cursor"]]} if "cursor" in asked else {}))
+            found = await self._show.look(lambda: page(self._show.sources.find(), query, "ndjson"))
+            lines = [decode(line) for line in found.body.split(b"\n") if line]
+            older = found.next_cursor
+        rows = [
+            {**line, "said": words.said(line["type"], line["properties"]), "more": words.more(line["properties"])}
+            for line in lines
+        ]
+        return self._show.page(
+            request,
+            "search",
+            asked=asked,
+            types=types,
+            kinds=list(TYPE_BITS),
+            is_search=bool(filters or asked),
+            rows=rows,
+            older=None if older is None else [*_pairs(asked, types), ("cursor", older)],
+            span=of_time,
+            counts=counts,
+            total=sum(count.CLICK + count.VIEW + count.NAVIGATE for count in counts.counts),
+            chart=charts.histogram(counts, *of_time.ends),
+        )
+
+
+def _pairs(asked: dict[str, str], types: list[str]) -> list[tuple[str, str]]:
+    named = [(name, text) for name, text in asked.items() if name != "cursor"]
+    return named + [("logType", name) for name in types]

@@ -1,0 +1,142 @@
+"""/ui/users/{userId}: what one user did, session by session; their days, an export, and forgetting them."""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from msgspec import structs
+from msgspec.json import decode
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from footpath.find.answer import page
+from footpath.overview import asked as asking
+from footpath.overview.told import Session
+from footpath.query import build, instant
+from footpath.web.pages import charts, words
+from footpath.web.pages.door import check_own
+from footpath.web.pages.show import HEADERS, Handler, Show, address, segment
+from footpath.web.retrieve import RETRIEVE_PATH
+from footpath.web.users import PATH
+
+SESSIONS = 20  # on a page
+ACTIONS = 1_000  # on a page; a session that has more leads to the rest
+MAX_FORM = 10_000  # bytes of a form: an id and a word
+
+
+class User:
+    """The page of a user, and what can be done from there."""
+
+    def __init__(self, show: Show, retrieve: Handler, forget: Handler) -> None:
+        """Look with `show`; `retrieve` and `forget` are the routes of the API."""
+        self._show = show
+        self._retrieve = retrieve
+        self._forget = forget
+
+    async def answer(self, request: Request) -> Response:
+        """The page."""
+        user_id = _user(request)
+        given = request.query_params
+        day, session_id, cursor = (given.get(name, "").strip() for name in ("day", "session", "cursor"))
+        of_day = {"fromTime": [day], "toTime": [day]} if day else {}
+        listed = {"userId": [user_id], "limit": [str(SESSIONS)], **of_day} | ({"cursor": [cursor]} if cursor else {})
+        sessions_asked, days_asked = (
+            asking.sessions_of(listed),
+            asking.counts_of({"userId": [user_id], "bucket": ["day"]}),
+        )
+        overviews = self._show.sources.overviews()
+        days = await self._show.look(lambda: overviews.counts(days_asked))
+        listing = await self._show.look(lambda: overviews.sessions(sessions_asked))
+        lines, is_cut = await self._lines(user_id, session_id, listing.sessions, of_day)
+        total = sum(count.CLICK + count.VIEW + count.NAVIGATE for count in days.counts)
+        return self._show.page(
+            request,
+            "user",
+            200 if total else 404,
+            user_id=user_id,
+            day=day,
+            session_id=session_id,
+            sessions=[_told(session, before, lines) for session, before in _with_gaps(listing.sessions)],
+            alone=words.timeline(lines.get(session_id, [])) if session_id else None,
+            is_cut=is_cut,
+            older=listing.next_cursor,
+            days=days,
+            total=total,
+            chart=charts.histogram(days),
+            may_forget=self._show.door.is_open_to("admin", request),
+        )
+
+    async def export(self, request: Request) -> Response:
+        """Everything of the user, as a file of NDJSON."""
+        user_id = _user(request)
+        scope = dict(request.scope) | {
+            "path": RETRIEVE_PATH,
+            "query_string": address("", {"userId": user_id})[1:].encode(),
+            "headers": [(b"accept", b"application/x-ndjson")],
+        }
+        response = await self._retrieve(Request(scope, request.receive))
+        response.headers["content-disposition"] = f"attachment; filename*=UTF-8''{segment(user_id)}.ndjson"
+        return response
+
+    async def forget(self, request: Request) -> Response:
+        """Forget the user, when their id was typed in as the confirmation."""
+        check_own(request)
+        user_id = _user(request)
+        body = (await request.body())[:MAX_FORM]
+        typed = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).get("confirm", [""])[0]
+        if typed != user_id:
+            told = "nothing was forgotten: what you typed is not the id of the user; go back and type it exactly"
+            return self._show.page(request, "error", 400, title="Not forgotten", message=told)
+        path = f"{PATH}{segment(user_id)}"
+        scope = dict(request.scope) | {"path": path, "raw_path": path.encode(), "query_string": b"", "method": "DELETE"}
+        receipt = decode((await self._forget(Request(scope))).body)
+        return self._show.page(request, "forgotten", user_id=user_id, receipt=receipt)
+
+    async def find(self, request: Request) -> Response:
+        """Go to the user whose id was typed in."""
+        user_id = request.query_params.get("userId", "").strip()
+        return RedirectResponse(f"/ui/users/{segment(user_id)}" if user_id else "/ui/", 303, HEADERS)
+
+    async def _lines(
+        self, user_id: str, session_id: str, sessions: list[Session], of_day: dict[str, list[str]]
+    ) -> tuple[dict[str, list[dict[str, Any]]], bool]:
+        """The actions of the sessions that are shown, or of one, by session; whether there are more than is shown."""
+        asked = {"userId": [user_id], "limit": [str(ACTIONS)], "order": ["desc"], **of_day}
+        if session_id:
+            query = build(asked | {"sessionId": [session_id], "order": ["asc"]})
+        elif sessions:
+            first = min(instant("fromTime", session.start) for session in sessions)
+            last = max(instant("toTime", session.end) for session in sessions)
+            query = structs.replace(build(asked), time_from=first, time_to=last)
+        else:
+            return {}, False
+        found = await self._show.look(lambda: page(self._show.sources.find(), query, "ndjson"))
+        by_session: dict[str, list[dict[str, Any]]] = {}
+        for text in found.body.split(b"\n"):
+            if text:
+                line = decode(text)
+                by_session.setdefault(line["sessionId"], []).append(line)
+        if not session_id:
+            for lines in by_session.values():
+                lines.reverse()
+        return by_session, found.next_cursor is not None
+
+
+def _user(request: Request) -> str:
+    """The user that the path names: an id may hold any character, also a slash."""
+    user_id: str = request.path_params["userId"]
+    return user_id
+
+
+def _with_gaps(sessions: list[Session]) -> list[tuple[Session, Session | None]]:
+    """Each session with the one that came after it, which stands above it."""
+    return [(session, sessions[place - 1] if place else None) for place, session in enumerate(sessions)]
+
+
+def _told(session: Session, above: Session | None, lines: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    apart = 0.0 if above is None else words.between(session.end, above.start)
+    return {
+        **structs.asdict(session),
+        "gap": words.lasting(apart) if apart >= 60 else "",
+        "length": words.lasting(words.between(session.start, session.end)),
+        "timeline": words.timeline(lines.get(session.session_id, [])),
+    }
