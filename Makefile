@@ -2,10 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: torture torture-short torture-tools serve test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-insight bench-overload bench-slow bench-kinesis bench-sink hostile clean
+.PHONY: torture torture-short torture-tools serve demo test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-insight bench-overload bench-slow bench-kinesis bench-sink hostile clean
 
 serve: .venv/installed
 	$(BIN)/footpath serve
+
+# Full pages at once: made-up traffic, in a folder of its own.
+demo: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ui]'
+	$(BIN)/footpath serve --demo
 
 test: lint types contracts pytest
 
@@ -84,7 +89,7 @@ lock: .venv/developing
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --extra aws --group scale -c requirements-dev.txt -o requirements-scale.txt
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
-		--python-version 3.11 --group browser -c requirements-dev.txt -o requirements-browser.txt
+		--python-version 3.11 --extra ui --group browser -c requirements-dev.txt -o requirements-browser.txt
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --upgrade \
 		--python-version 3.11 --group hostile -c requirements-dev.txt -o requirements-hostile.txt
 

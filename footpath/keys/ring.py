@@ -24,7 +24,7 @@ from hmac import compare_digest
 
 from footpath.errors import ReadFailed, Unauthorized
 from footpath.keys.grant import Grant
-from footpath.keys.key import Role, digest, is_well_formed
+from footpath.keys.key import Key, Role, digest, is_well_formed
 from footpath.keys.source import KeySource
 
 LOOK_SECONDS = 0.25  # a key that was revoked is refused this soon: `footpath key revoke` waits for as long
@@ -95,6 +95,11 @@ class Ring:
         if self._clock() >= grant.expires_at:
             raise Unauthorized(f"the key {grant.key.name!r} has expired; ask whoever runs this server for another")
         return grant
+
+    def keys(self) -> list[Key]:
+        """The keys as they were last read, by name."""
+        found = (grant.key for group in self._grants.values() for _, grant in group)
+        return sorted(found, key=lambda key: key.name)
 
     def shares(self, role: Role, origin: str) -> bool:
         """Whether some live key lets pages of an origin read the answers of a route of a role (CORS)."""

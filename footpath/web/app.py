@@ -31,6 +31,7 @@ from footpath.web.feed import Feed
 from footpath.web.intake import SUBMIT_PATH, Intake, Limits
 from footpath.web.noting import RETRIEVE_PATH, Noting
 from footpath.web.overviews import CLICKS_PATH, COUNTS_PATH, FLOWS_PATH, SESSIONS_PATH, Overview
+from footpath.web.pages import room
 from footpath.web.readers import Readers
 from footpath.web.rejects import REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
@@ -103,6 +104,23 @@ class App:
         self._feed = Feed(lambda: self.newest, readers, settings.tails)
         tail = Tail(self._feed, stalled_seconds=settings.stalled_seconds)
         users = Users(lambda: self.fittings.forget, refuse_days=settings.forgotten_days)
+        pages = room.routes(
+            room.Parts(
+                find=lambda: self.fittings.find,
+                overviews=lambda: self.overviews,
+                readers=readers,
+                gate=self._gate,
+                report=lambda: self.report,
+                measure=lambda: self.fittings.measure,
+                ready=lambda: self.fittings.ready,
+                rejects=lambda: self.fittings.rejects,
+                keys=lambda: self.fittings.keys,
+                retrieve=retrieve.answer,
+                forget=users.delete,
+                tail=tail.answer,
+                folder=settings.data / "pages",
+            )
+        )
         self._router = Starlette(
             lifespan=self._lifespan,
             routes=[
@@ -122,6 +140,7 @@ class App:
                 Route(tracker.path, tracker.script),
                 Route(tracker.module_path, tracker.module),
                 Route("/", docs.front),
+                *pages,
             ],
             exception_handlers={FootpathError: self._refused, HTTPException: _http_error, 500: _unexpected},
         )

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from footpath.action import TYPE_BITS
 from footpath.journal.rejected import Chosen
+from footpath.keys.ring import Ring
 from footpath.query import rfc3339
 from footpath.web.pages.show import Handler, Show
 from footpath.web.rejects import ReadRejects
@@ -38,14 +39,16 @@ class Live:
         show: Show,
         tail: Handler,
         report: Callable[[], Report],
-        measure: Callable[[], Mapping[str, float]],
-        ready: Callable[[], dict[str, str]],
+        measure: Callable[[], Callable[[], Mapping[str, float]]],
+        ready: Callable[[], Callable[[], dict[str, str]]],
         rejects: Callable[[], ReadRejects | None],
+        keys: Callable[[], Ring],
     ) -> None:
         """Look with `show`; `tail` is the route of the API, the others tell of the running server."""
         self._show = show
         self._tail = tail
         self._report, self._measure, self._ready, self._rejects = report, measure, ready, rejects
+        self._keys = keys
         self._last = Sample()
 
     async def tail(self, request: Request) -> Response:
@@ -65,8 +68,8 @@ class Live:
         _, taken = report.mine()
         for other in (await run_in_threadpool(report.others)).values():
             taken.add(other)
-        measured = await run_in_threadpool(self._measure)
-        wrong = await run_in_threadpool(self._ready)
+        measured = await run_in_threadpool(self._measure())
+        wrong = await run_in_threadpool(self._ready())
         actions = {
             name: sum(taken.counters.get(f"footpath_actions_{name}", {}).values())
             for name in ("received", "accepted", "duplicate", "rejected")
@@ -76,10 +79,25 @@ class Live:
         self._last = now
         is_admin = self._show.door.is_open_to("admin", request)
         return self._show.page(
-            request, "status", wrong=wrong, rate=max(0.0, rate), actions=actions, measured=measured, gauges=taken.gauges,
-            is_admin=is_admin, rejects=await self._newest_rejects() if is_admin else [],
+            request,
+            "status",
+            wrong=wrong,
+            rate=max(0.0, rate),
+            actions=actions,
+            measured=measured,
+            gauges=taken.gauges,
+            is_admin=is_admin,
+            keys=self._told_keys() if is_admin else [],
+            rejects=await self._newest_rejects() if is_admin else [],
             now=rfc3339(int(datetime.now(UTC).timestamp()) * 1_000_000),
-        )  # fmt: skip
+        )
+
+    def _told_keys(self) -> list[dict[str, str]]:
+        now = time.time_ns() // 1000
+        return [
+            {"name": key.name, "role": key.role, "state": key.state(now), "origins": ", ".join(key.origins)}
+            for key in self._keys().keys()  # noqa: SIM118 - a ring is no dictionary
+        ]
 
     async def _newest_rejects(self) -> list[dict[str, Any]]:
         read = self._rejects()

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from footpath.find.base import Find, Overviews
+from footpath.keys.ring import Ring
 from footpath.web.auth import Gate
 from footpath.web.pages.door import Door, check_own
 from footpath.web.readers import Readers
@@ -34,9 +35,10 @@ class Parts(NamedTuple):
     readers: Readers
     gate: Gate
     report: Callable[[], Report]
-    measure: Callable[[], Mapping[str, float]]
-    ready: Callable[[], dict[str, str]]
+    measure: Callable[[], Callable[[], Mapping[str, float]]]
+    ready: Callable[[], Callable[[], dict[str, str]]]
     rejects: Callable[[], ReadRejects | None]
+    keys: Callable[[], Ring]
     retrieve: "Handler"
     forget: "Handler"
     tail: "Handler"
@@ -62,7 +64,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
     show = Show(Sources(parts.find, parts.overviews, parts.readers), Door(parts.gate))
     search, maps = Search(show), Maps(show)
     user = User(show, parts.retrieve, parts.forget)
-    live = Live(show, parts.tail, parts.report, parts.measure, parts.ready, parts.rejects)
+    live = Live(show, parts.tail, parts.report, parts.measure, parts.ready, parts.rejects, parts.keys)
     vega = Vega(parts.folder)
     login = _Login(show)
 

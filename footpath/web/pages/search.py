@@ -33,7 +33,9 @@ class Search:
         asked = {name: text for name in FIELDS if (text := given.get(name, "").strip())}
         types = [name for name in given.getlist("logType") if name]
         of_time = span(asked.get("fromTime"), asked.get("toTime"), DAYS, datetime.now(UTC))
-        filters = {name: [asked[name]] for name in ("userId", "sessionId") if name in asked}
+        filters: dict[str, list[str]] = {
+            name: [text] for name, text in asked.items() if name in {"userId", "sessionId"}
+        }
         if types:
             filters["logType"] = types
         over = "fromTime" in asked or "toTime" in asked or not filters

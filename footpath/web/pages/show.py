@@ -28,7 +28,7 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # no-referrer would take the Origin from our own forms, too
     "cache-control": "no-store",
 }
 T = TypeVar("T")
@@ -71,11 +71,11 @@ class Show:
         async with readers.place():
             return await asyncio.wrap_future(readers.start(step))
 
-    def page(self, request: Request, name: str, status: int = 200, **told: Any) -> Response:
+    def page(self, request: Request, template: str, status: int = 200, **told: Any) -> Response:
         """A page, of the template of this name."""
         has_key = key_of(request) is not None
         here = request.url.path
-        text = self._environment.get_template(f"{name}.html").render(here=here, has_key=has_key, **told)
+        text = self._environment.get_template(f"{template}.html").render(here=here, has_key=has_key, **told)
         return Response(text, status, HEADERS, "text/html")
 
     def for_role(self, role: Role, handler: Handler) -> Handler:

@@ -1,4 +1,4 @@
-"""The time that a page is about: two parameters as an API has them, with days as a default that people can read. Pure."""
+"""The time that a page is about: two parameters as the API has them, and some days as the default. Pure."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple

@@ -12,10 +12,10 @@ from footpath.find.answer import page
 from footpath.overview import asked as asking
 from footpath.overview.told import Session
 from footpath.query import build, instant
+from footpath.web.noting import RETRIEVE_PATH
 from footpath.web.pages import charts, words
 from footpath.web.pages.door import check_own
 from footpath.web.pages.show import HEADERS, Handler, Show, address, segment
-from footpath.web.retrieve import RETRIEVE_PATH
 from footpath.web.users import PATH
 
 SESSIONS = 20  # on a page
