@@ -1,21 +1,15 @@
 """The places of those who read: so many at once, each step in a thread; others wait, and too many are turned away.
 
-All routes that read what is stored share one `Readers`, so that they are bounded together. On a core that they share,
-whoever takes actions in goes first: a read has the time that is left, as long as it needs.
+All routes that read what is stored share one `Readers`, so that they are bounded together.
 """
 
 import asyncio
 import contextlib
-import os
-import sys
-import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from footpath.errors import Busy
-
-NICENESS = 5  # of a thread that reads: a third of the share of one that takes actions in, twice that of the keeper
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +23,7 @@ class Readers:
         self._free = asyncio.Semaphore(readers)
         self._waiting = self._running = 0
         self._waiting_reads = waiting_reads
-        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read", initializer=_give_way)
+        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
 
     def gauges(self) -> dict[str, float]:
         """Reads that are answered and that wait, just now."""
@@ -59,10 +53,3 @@ class Readers:
     def start(self, step: Callable[P, T], *given: P.args, **named: P.kwargs) -> Future[T]:
         """Run a step in a thread; only for who has a place."""
         return self._threads.submit(step, *given, **named)
-
-
-def _give_way() -> None:
-    """Lower the priority of this thread. Only Linux has one a thread; others share alike."""
-    if sys.platform == "linux":
-        mine = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, mine, os.getpriority(os.PRIO_PROCESS, mine) + NICENESS)
