@@ -9,7 +9,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
 from msgspec import DecodeError, Meta, Struct, ValidationError, json, structs
@@ -25,6 +25,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _PLUS_AS_SPACE = re.compile(r"(\d\d:?\d\d(?::?\d\d(?:\.\d+)?)?) (\d\d:?\d\d)")
 
 Order = Literal["asc", "desc"]
+Packed = TypeVar("Packed", bound=Struct)
 _Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -201,11 +202,20 @@ def cursor(query: Query, after: Position, last_seq: int) -> str:
     return urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def _at_cursor(query: Query, text: str) -> Query:
+def unpacked(text: str, kind: type[Packed]) -> Packed:
+    """What a cursor holds.
+
+    Raises:
+        BadQuery: it is none of ours.
+    """
     try:
-        packed = json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
+        return json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
     except (ValueError, DecodeError) as error:
         raise BadQuery("cursor is not one that footpath gave; start again without it") from error
+
+
+def _at_cursor(query: Query, text: str) -> Query:
+    packed = unpacked(text, _Cursor)
     if packed.filters != _fingerprint(query):
         raise BadQuery("cursor belongs to a read with other parameters; send the same ones, or start again without it")
     if query.limit is None:

@@ -110,10 +110,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         return wrong
 
     def gauges() -> dict[str, float]:
-        return {
-            "footpath_journal_waiting_bytes": journal.waiting_bytes,
-            "footpath_journal_failing": float(journal.trouble() is not None),
-        }
+        return _of_journal(journal.waiting_bytes, journal.trouble())
 
     def measured() -> dict[str, float]:
         with find.database() as connection:
@@ -178,10 +175,7 @@ def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) ->
         return wrong
 
     def gauges() -> dict[str, float]:
-        return {
-            "footpath_journal_waiting_bytes": journal.waiting_bytes,
-            "footpath_journal_failing": float(journal.trouble() is not None),
-        }
+        return _of_journal(journal.waiting_bytes, journal.trouble())
 
     def measured() -> dict[str, float]:
         lag = age()
@@ -199,6 +193,11 @@ def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) ->
         place,
         complete_until=find.complete_until,
     )
+
+
+def _of_journal(waiting_bytes: int, trouble: str | None) -> dict[str, float]:
+    """The gauges of a journal of any kind."""
+    return {"footpath_journal_waiting_bytes": waiting_bytes, "footpath_journal_failing": float(trouble is not None)}
 
 
 @contextmanager

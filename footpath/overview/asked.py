@@ -4,15 +4,15 @@ Each holds the `Query` of the actions that it is about.
 """
 
 import hashlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
-from msgspec import DecodeError, Meta, Struct, json, structs
+from msgspec import Meta, Struct, json, structs
 
 from footpath.action import MAX_ID_LENGTH, MAX_MICROS, MIN_MICROS
 from footpath.errors import BadQuery
-from footpath.query import Query, filters, known, number, order
+from footpath.query import Query, filters, known, number, order, unpacked
 
 SESSIONS = ("userId", "fromTime", "toTime", "limit", "cursor", "order")
 COUNTS = ("bucket", "userId", "sessionId", "logType", "fromTime", "toTime")
@@ -93,11 +93,7 @@ def sessions_of(given: Given) -> SessionsOf:
     asked = SessionsOf(query, _limit(one))
     if "cursor" not in one:
         return asked
-    text = one["cursor"]
-    try:
-        packed = json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
-    except (ValueError, DecodeError) as error:
-        raise BadQuery("cursor is not one that footpath gave; start again without it") from error
+    packed = unpacked(one["cursor"], _Cursor)
     if packed.filters != _fingerprint(query):
         raise BadQuery("cursor belongs to a read with other parameters; send the same ones, or start again without it")
     query = structs.replace(query, last_seq=packed.last_seq)

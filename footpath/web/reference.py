@@ -14,7 +14,7 @@ from msgspec.json import format as pretty
 from footpath.web.examples import RETRIEVE_CURL, SUBMIT_CURL
 from footpath.web.schemas import Json
 
-_ICON = (
+ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cg fill='%231c6b48'%3E"
     "%3Cellipse cx='5' cy='10' rx='2.6' ry='4'/%3E%3Cellipse cx='11.2' cy='5' rx='2.4' ry='3.6'/%3E%3C/g%3E%3C/svg%3E"
 )
@@ -66,7 +66,7 @@ def _html(title: str, style: str, body: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="{_ICON}"><style>{style}</style></head><body>{body}</body></html>'
+        f'<link rel="icon" href="{ICON}"><style>{style}</style></head><body>{body}</body></html>'
     )
 
 

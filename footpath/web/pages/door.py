@@ -5,7 +5,7 @@ judged as a key in a header is, at every request.
 """
 
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from footpath.keys.key import Role
 from footpath.web.auth import Gate
 
 COOKIE = "footpath_key"
+MAX_FORM = 10_000  # bytes: an id or a key, and a word
 
 
 def key_of(request: Request) -> str | None:
@@ -77,6 +78,12 @@ def check_own(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is None or urlsplit(origin).netloc != request.headers.get("host"):
         raise Forbidden("this form was not sent from footpath's own page; open the page and send it from there")
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form that was sent."""
+    body = (await request.body())[:MAX_FORM]
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
 def is_refusal(error: FootpathError) -> bool:

@@ -5,7 +5,6 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -14,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from footpath.find.base import Find, Overviews
 from footpath.keys.ring import Ring
 from footpath.web.auth import Gate
-from footpath.web.pages.door import Door, check_own
+from footpath.web.pages.door import Door, check_own, form_of
 from footpath.web.readers import Readers
 from footpath.web.rejects import ReadRejects
 from footpath.web.report import Report
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 INSTALL = "footpath's pages are not installed: pip install 'footpath[ui]', and start it again\n"
 LASTING = {"cache-control": "public, max-age=86400", "x-content-type-options": "nosniff"}
-MAX_FORM = 10_000  # bytes
 
 
 class Parts(NamedTuple):
@@ -106,7 +104,7 @@ class _Login:
 
     async def enter(self, request: Request) -> Response:
         """Keep a good key in a cookie."""
-        form = await _form(request)
+        form = await form_of(request)
         to, key = _own(form.get("to", "")), form.get("key", "").strip()
         if not self._show.door.is_good(key):
             return self._show.page(request, "login", 401, to=to, is_wrong=True)
@@ -120,11 +118,6 @@ class _Login:
         response = RedirectResponse("/ui/login", 303)
         self._show.door.leave(response)
         return response
-
-
-async def _form(request: Request) -> dict[str, str]:
-    body = (await request.body())[:MAX_FORM]
-    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
 def _own(to: str) -> str:

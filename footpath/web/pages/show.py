@@ -22,6 +22,7 @@ from footpath.keys.key import Role
 from footpath.web.pages import words
 from footpath.web.pages.door import Door, is_refusal, key_of
 from footpath.web.readers import Readers
+from footpath.web.reference import ICON
 from footpath.web.responses import describe
 
 HEADERS = {
@@ -63,7 +64,7 @@ class Show:
             "lasting": words.lasting,
             "segment": segment,
         }
-        self._environment.globals["address"] = address
+        self._environment.globals |= {"address": address, "icon": ICON}
 
     async def look(self, step: Callable[[], T]) -> T:
         """What a read gives, in a place of those who read."""

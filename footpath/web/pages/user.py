@@ -1,7 +1,6 @@
 """/ui/users/{userId}: what one user did, session by session; their days, an export, and forgetting them."""
 
 from typing import Any
-from urllib.parse import parse_qs
 
 from msgspec import structs
 from msgspec.json import decode
@@ -14,13 +13,12 @@ from footpath.overview.told import Session
 from footpath.query import build, instant
 from footpath.web.noting import RETRIEVE_PATH
 from footpath.web.pages import charts, words
-from footpath.web.pages.door import check_own
+from footpath.web.pages.door import check_own, form_of
 from footpath.web.pages.show import HEADERS, Handler, Show, address, segment
 from footpath.web.users import PATH
 
 SESSIONS = 20  # on a page
 ACTIONS = 1_000  # on a page; a session that has more leads to the rest
-MAX_FORM = 10_000  # bytes of a form: an id and a word
 
 
 class User:
@@ -81,9 +79,7 @@ class User:
         """Forget the user, when their id was typed in as the confirmation."""
         check_own(request)
         user_id = _user(request)
-        body = (await request.body())[:MAX_FORM]
-        typed = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).get("confirm", [""])[0]
-        if typed != user_id:
+        if (await form_of(request)).get("confirm") != user_id:
             told = "nothing was forgotten: what you typed is not the id of the user; go back and type it exactly"
             return self._show.page(request, "error", 400, title="Not forgotten", message=told)
         path = f"{PATH}{segment(user_id)}"
