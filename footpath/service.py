@@ -116,10 +116,10 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
         with find.database() as connection:
             return measure(settings.data, connection)
 
-    def rejects(chosen: rejected.Chosen, after: int, limit: int) -> list[rejected.KeptReject]:
+    def rejects(chosen: rejected.Chosen, after: int, limit: int, newest: bool) -> list[rejected.KeptReject]:  # noqa: FBT001
         try:
             with find.database() as connection:
-                return rejected.read(connection, chosen, after=after, limit=limit)
+                return rejected.read(connection, chosen, after=after, limit=limit, newest=newest)
         except (apsw.Error, FolderUnusable, SchemaUnknown) as error:
             raise ReadFailed(f"the rejects could not be read: {error}") from error
 

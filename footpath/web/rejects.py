@@ -26,8 +26,8 @@ MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 100
 MAX_ID = 2**63 - 1  # of a row in SQLite
 
-ReadRejects = Callable[[Chosen, int, int], list[KeptReject]]
-"""Gives chosen rejects with a higher id than the second argument, at most as many as the third."""
+ReadRejects = Callable[[Chosen, int, int, bool], list[KeptReject]]
+"""Gives chosen rejects with a higher id than the second argument, at most as many as the third; the newest if told."""
 
 
 class Told(Struct):
@@ -62,7 +62,7 @@ class Rejects:
     async def answer(self, request: Request) -> Response:
         """Take one request."""
         page = parse(request.scope["query_string"])
-        found = await run_in_threadpool(self._read(), page.chosen, page.after, page.limit)
+        found = await run_in_threadpool(self._read(), page.chosen, page.after, page.limit, False)  # noqa: FBT003
         headers = {"cache-control": "no-store"}
         if found:  # whether there are more is known when the next page is asked for: it may end at a size, too
             following = {**dict(request.query_params), "after": str(found[-1].id)}

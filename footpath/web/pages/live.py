@@ -103,8 +103,8 @@ class Live:
         read = self._rejects()
         if read is None:
             return []
-        found = await run_in_threadpool(read, Chosen(), 0, 1_000)
+        found = await run_in_threadpool(read, Chosen(), 0, REJECTS, True)  # noqa: FBT003
         return [
             {"id": one.id, "at": rfc3339(one.at), "user": one.user_id, "code": one.code, "message": one.message}
-            for one in reversed(found[-REJECTS:])
+            for one in found
         ]
