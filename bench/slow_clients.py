@@ -3,8 +3,12 @@
     python -m bench.slow_clients
 
 Three kinds: heads that never end, bodies that never end, answers that nobody reads. Normal load is open-loop
-(bench.pace). Each kind stands between two runs without it; the run fails when the p99 beside it is over twice the mean
-of theirs, when anything but 200 was answered, or when slowhttptest (installed by apt) got no 1,000 connections.
+(bench.pace). Each kind stands between two runs without it, in several rounds, and its ratio is the p99 beside it to the
+mean of theirs: a p99 is the 45th slowest of 4,500 requests, and a flush moves it by as much. It fails when the
+median of the rounds is over two, when anything but 200 was answered, or when slowhttptest (installed by apt) got no
+1,000 connections. slowhttptest, which looks at all of its sockets all the time, has the load generator's core: who is
+slow is not on the server's machine.
+
 With PUBLISH=docs/promises its numbers are written down for docs/PROMISES.md.
 """
 
@@ -44,6 +48,7 @@ def main(
     rate: Annotated[int, typer.Option(help="Requests a second of the normal load, ten actions each.")] = 300,
     seconds: Annotated[int, typer.Option(min=5, help="Of each run.")] = 15,
     connections: Annotated[int, typer.Option(help="Slow connections.")] = 1_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
     scratch: Annotated[Path | None, typer.Option(help="A folder on the disk to test; /tmp if not given.")] = None,
 ) -> None:
     """Measure, print, keep JSON; exit 1 when a kind costs too much."""
@@ -58,8 +63,9 @@ def main(
             order = {"port": footpath.port, "rate": rate, "seconds": seconds, "actions": 10, "connections": 16}
             measured("warm-up", pace(order, folder, cores.load))
             told.append(measured("alone", pace(order, folder, cores.load)))
-            for kind, options in KINDS.items():
-                with slow(program, footpath.port, options, connections, folder / "slow.log") as log:
+            for kind, options in list(KINDS.items()) * rounds:
+                command = ["taskset", "--cpu-list", str(cores.load), str(program), *options]
+                with slow(command, footpath.port, connections, folder / "slow.log") as log:
                     told.append(measured(kind, pace(order, folder, cores.load)))
                 told[-1]["opened"] = opened(log.read_text())
                 told.append(measured("alone", pace(order, folder, cores.load)))
@@ -72,13 +78,15 @@ def main(
     for path in results.save("slow-clients", {"machine": machine.cpu_model(), "runs": told, "failures": wrong}):
         console.print(f"kept {path}")
     beside = [run for run in told if "ratio" in run]
+    p99 = {kind: [run["ack_ms"]["p99"] for run in beside if run["run"] == kind] for kind in KINDS}
     publish(
         "slow-clients",
         test="python -m bench.slow_clients",
         slow_connections_of_each_kind=min(run["opened"] for run in beside),
         ms_ack_p99_alone=round(statistics.median(run["ack_ms"]["p99"] for run in told if "ratio" not in run), 1),
-        **{f"ms_beside_slow_{run['run']}": round(run["ack_ms"]["p99"], 1) for run in beside},
-        times_at_most=round(max(run["ratio"] for run in beside), 1),
+        **{f"ms_beside_slow_{kind}": round(statistics.median(p99[kind]), 1) for kind in KINDS},
+        **{f"times_beside_slow_{kind}": round(ratio(told, kind), 1) for kind in KINDS},
+        rounds=rounds,
         failures=wrong,
     )
     if wrong:
@@ -87,10 +95,10 @@ def main(
 
 
 @contextmanager
-def slow(program: Path, port: int, options: list[str], connections: int, log: Path) -> Iterator[Path]:
+def slow(command: list[str], port: int, connections: int, log: Path) -> Iterator[Path]:
     """Run slowhttptest while the block runs; its log."""
-    url = f"http://127.0.0.1:{port}{options[-1]}"
-    command = [str(program), *options[:-2], "-c", str(connections), "-r", "1000", "-l", str(LONGEST)]
+    url = f"http://127.0.0.1:{port}{command[-1]}"
+    command = [*command[:-2], "-c", str(connections), "-r", "1000", "-l", str(LONGEST)]
     with log.open("wb") as out:
         process = subprocess.Popen([*command, "-u", url, "-p", "5"], stdout=out, stderr=out)
         try:
@@ -129,19 +137,28 @@ def failures(told: list[dict[str, Any]], connections: int) -> list[str]:
             wrong.append(f"{run['run']}: statuses {run['statuses']}, {run['lost']} connections lost")
         if "opened" in run:
             run["ratio"] = run["ack_ms"]["p99"] / statistics.mean(told[place + by]["ack_ms"]["p99"] for by in (-1, 1))
-            if run["ratio"] > RATIO:
-                wrong.append(f"{run['run']}: p99 {run['ack_ms']['p99']} ms is {run['ratio']:.1f} times that without")
             if run["opened"] < connections:
                 wrong.append(f"{run['run']}: only {run['opened']} slow connections were opened")
-    return wrong
+    ratios = {kind: ratio(told, kind) for kind in KINDS}
+    return [
+        *wrong,
+        *[f"{kind}: p99 is {times:.1f} times that without" for kind, times in ratios.items() if times > RATIO],
+    ]
+
+
+def ratio(told: list[dict[str, Any]], kind: str) -> float:
+    """The median of the rounds."""
+    return statistics.median(run["ratio"] for run in told if run["run"] == kind)
 
 
 def show(told: list[dict[str, Any]]) -> None:
     """Print the runs."""
-    table = Table("beside", "slow connections", "ack p50 ms", "p99", "most")
+    table = Table("beside", "slow connections", "ack p50 ms", "p99", "most", "ratio")
     for run in told:
         ack = run["ack_ms"]
-        table.add_row(run["run"], str(run.get("opened", "")), *[f"{ack[name]:.1f}" for name in ("p50", "p99", "p100")])
+        times = f"{run['ratio']:.1f}" if "ratio" in run else ""
+        latencies = [f"{ack[name]:.1f}" for name in ("p50", "p99", "p100")]
+        table.add_row(run["run"], str(run.get("opened", "")), *latencies, times)
     console.print(table)
 
 
