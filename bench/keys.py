@@ -1,9 +1,10 @@
 """What keys and limits cost: the same footpath with both, with limits only, and with neither, at 1 and 100 actions.
 
 Usually all requests of a client have the same head, which footpath then knows again; with `--distinct` no two have.
-As in `ingest`, each cell is a fresh start, in turn (A B C, A B C), the server's process on one core and wrk on the
-other, and what was acknowledged is counted. Without limits is `bench.bare`, which says what is left out. Rates move
-with the machine, so each round is compared with itself; the cost is the median of the rounds. The CPU time of the
+As in `ingest`, each cell is a fresh start, the server's process on one core and wrk on the other, and what was
+acknowledged is counted. Each round begins with another (A B C, B C A, C A B), so that what a run leaves to the next,
+such as a disk that still writes, falls on all alike. Without limits is `bench.bare`, which says what is left out. Rates
+move with the machine, so each round is compared with itself; the cost is the median of the rounds. The CPU time of the
 process that speaks HTTP, by request, moves less: it tells what is done, where the rate tells what comes of it.
 """
 
@@ -27,7 +28,7 @@ KINDS = (NEITHER, "footpath", "keyed")
 
 def main(
     actions: Annotated[list[int] | None, typer.Option(help="Actions a request.")] = None,
-    rounds: Annotated[int, typer.Option(min=3)] = 5,
+    rounds: Annotated[int, typer.Option(min=3)] = 6,
     seconds: Annotated[int, typer.Option(min=1, help="Measured time of each cell.")] = 5,
     connections: Annotated[int, typer.Option(min=1)] = 128,
     *,
@@ -42,8 +43,8 @@ def main(
         facts = machine.facts(folder)
         files = {size: bodies.write(folder, size) for size in sizes}
         cells = [
-            measure(plan, turn, name, size, files[size])
-            for turn, size, name in itertools.product(range(rounds), sizes, KINDS)
+            measure(plan, turn, KINDS[(place + turn) % len(KINDS)], size, files[size])
+            for turn, size, place in itertools.product(range(rounds), sizes, range(len(KINDS)))
         ]
     finally:
         server.remove(folder)
