@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: torture torture-short torture-tools serve demo test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-insight bench-overload bench-slow bench-kinesis bench-sink hostile clean
+.PHONY: torture torture-short torture-tools serve demo test lint types contracts pytest test-lowest lock bench bench-keys bench-sustained bench-fill bench-find bench-insight bench-overload bench-slow bench-tails bench-kinesis bench-sink hostile clean
 
 serve: .venv/installed
 	$(BIN)/footpath serve
@@ -61,6 +61,10 @@ bench-overload: .venv/developing
 
 bench-slow: .venv/developing
 	PUBLISH=$(PUBLISH) $(BIN)/python -m bench.slow_clients
+
+# What open tails and pages cost those who send.
+bench-tails: .venv/browsing
+	PUBLISH=$(PUBLISH) $(BIN)/python -m bench.tails
 
 # The journal over Kinesis beside the embedded one, against a stub that answers at once.
 bench-kinesis: .venv/developing

@@ -1,7 +1,7 @@
 """What every find promises, whatever engine answers."""
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from footpath.overview.asked import ClicksOf, CountsOf, FlowsOf, SessionsOf
@@ -102,14 +102,18 @@ class Line(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Lines in the order of seq, and the seq up to which they are all that match."""
+    """Lines in the order of seq, the seq up to which they are all that match, and whether more was left for later."""
 
     lines: list[Line]
     until: int
+    is_cut: bool = False
 
 
-Wanted = Callable[[str, str], bool]
-"""Whether the actions of a user and a session are wanted."""
+class Wanted(NamedTuple):
+    """Whose actions are wanted: of these users and of these sessions; of all if there is neither."""
+
+    users: Collection[str] = ()
+    sessions: Collection[str] = ()
 
 
 class Newest(Protocol):
@@ -123,10 +127,10 @@ class Newest(Protocol):
         """The highest seq that has been given to an action."""
         ...
 
-    def fresh(self, after: int, wanted: Wanted) -> Lines | None:
+    def fresh(self, after: int, wanted: Wanted, most_bytes: int) -> Lines | None:
         """What is wanted of what was kept after a seq, as much as is given at once; None if it is not so fresh.
 
-        Cheap: for many who follow, again and again.
+        Cheap: for many who follow, again and again. `most_bytes` of actions are given, and a batch more.
         """
         ...
 

@@ -1,10 +1,11 @@
 """What was kept lately, in the order of seq: for those who follow.
 
-Two ways to the same lines. `fresh` looks at the journal, for many followers at once: that is cheap, since batches of
-users that nobody follows are not even unpacked. `since` reads hot rows and parts as any other read does, for one who
-comes back late or cannot keep up, or where a flush was quicker.
+Two ways to the same lines. `fresh` looks at the journal, for many followers at once: that is cheap, since SQLite passes
+over batches of users that nobody follows, 0.2 us each, without the interpreter's lock. `since` reads hot rows and parts
+as any other read does, for one who comes back late or cannot keep up, or where a flush was quicker.
 """
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -23,8 +24,7 @@ from footpath.journal.hot import unpacked
 from footpath.query import Query
 from footpath.store import local
 
-MOST_ROWS = 2_000  # batches that `fresh` looks at in one go: 50 ms of work
-MOST_BYTES = 4 << 20  # of JSON that it takes apart in one go, and a batch more
+MOST_ROWS = 1_000  # batches that `fresh` takes apart in one go: 25 ms of work
 LATE_ROWS = 5_000  # actions that `since` gives in one go
 LATE_BYTES = 4 << 20  # of their properties; one action alone may be what it is
 _PROPERTIES = text.COLUMNS.split(", ").index("properties")
@@ -59,12 +59,12 @@ class DuckdbNewest(Newest):
             raise _unreadable(error) from error
         return int(last)
 
-    def fresh(self, after: int, wanted: Wanted) -> Lines | None:
+    def fresh(self, after: int, wanted: Wanted, most_bytes: int) -> Lines | None:
         """See `Newest.fresh`."""
         try:
             with self._find.database() as connection, database.snapshot(connection):
-                (flushed,) = database.one(connection, "SELECT flushed FROM state")
-                return _hot(connection, after, wanted) if flushed <= after else None
+                last, flushed = database.one(connection, "SELECT seq, flushed FROM state")
+                return _hot(connection, after, last, wanted, most_bytes) if flushed <= after else None
         except apsw.Error as error:
             raise _unreadable(error) from error
 
@@ -79,26 +79,27 @@ class DuckdbNewest(Newest):
                 rows = view.fetch_all(_PROPERTIES, most, LATE_BYTES if most > 1 else MAX_ACTION_BYTES)
             if rows is not None:
                 lines = [_line(row) for row in rows]
-                return Lines(lines, lines[-1].seq if len(lines) == most else until)
+                is_cut = len(lines) == most
+                return Lines(lines, lines[-1].seq if is_cut else until, is_cut)
             most = max(1, most // 16)
 
 
-def _hot(connection: apsw.Connection, after: int, wanted: Wanted) -> Lines:
+def _hot(connection: apsw.Connection, after: int, last: int, wanted: Wanted, most_bytes: int) -> Lines:
     oldest = local.oldest_kept(connection)
     lines: list[Line] = []
-    size = 0
+    size = rows = 0
     decompress = zstandard.ZstdDecompressor().decompress
+    whose, ids = _whose(wanted)
     for seq, count, user_id, session_id, received_at, packed in connection.execute(
-        "SELECT seq, count, user_id, session_id, received_at, actions FROM journal WHERE seq > ? ORDER BY seq LIMIT ?",
-        (after, MOST_ROWS),
+        "SELECT seq, count, user_id, session_id, received_at, actions FROM journal"
+        f" WHERE seq >= ifnull((SELECT max(seq) FROM journal WHERE seq <= ?1), 0) AND seq + count - 1 > ?1 AND {whose}"
+        f" ORDER BY seq LIMIT {MOST_ROWS}",
+        (after, *ids),
     ):
-        after = seq + count - 1
-        if not wanted(user_id, session_id):
-            continue
         actions = unpacked(packed, decompress)
         for place, action in enumerate(_KEPT.decode(actions)):
             time = micros(action.time)
-            if oldest is None or time >= oldest:
+            if seq + place > after and (oldest is None or time >= oldest):
                 east = action.time.utcoffset()
                 lines.append(
                     _line(
@@ -115,10 +116,17 @@ def _hot(connection: apsw.Connection, after: int, wanted: Wanted) -> Lines:
                         )
                     )
                 )
-        size += len(actions)
-        if size >= MOST_BYTES:
-            break
-    return Lines(lines, after)
+        size, rows = size + len(actions), rows + 1
+        if size >= most_bytes or rows == MOST_ROWS:
+            return Lines(lines, seq + count - 1, is_cut=True)
+    return Lines(lines, max(after, last))
+
+
+def _whose(wanted: Wanted) -> tuple[str, list[str]]:
+    """The condition that an action is wanted, and its values: after a first one."""
+    given = [(column, ids) for column, ids in (("user_id", wanted.users), ("session_id", wanted.sessions)) if ids]
+    conditions = [f"{column} IN (SELECT value FROM json_each(?{place}))" for place, (column, _) in enumerate(given, 2)]
+    return f"({' OR '.join(conditions) or 'true'})", [json.dumps(list(ids)) for _, ids in given]
 
 
 def _line(row: tuple[Any, ...]) -> Line:

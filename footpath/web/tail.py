@@ -7,7 +7,7 @@ server has looked, so that coming back later costs little.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import structlog
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from footpath.errors import ReadFailed
-from footpath.find.base import Lines
+from footpath.find.base import Line, Lines
 from footpath.query import Query, filters, known, number, parameters
 from footpath.web.feed import Feed
 from footpath.web.protocol import CUT, ENDING
@@ -40,6 +40,7 @@ class Tail:
         """Follow what `feed` hands on; a client that takes nothing for `stalled_seconds` is cut off."""
         self._feed = feed
         self._stalled_seconds = stalled_seconds
+        self._last: tuple[list[Line], bytes] = [], b""
 
     async def answer(self, request: Request) -> Response:
         """Take one request."""
@@ -47,7 +48,13 @@ class Tail:
         follow = self._feed.follow(query, after, BEAT_SECONDS)
         if request.method == "HEAD":
             return Response(headers={name.decode(): value.decode() for name, value in _HEAD})
-        return _Events(follow, self._stalled_seconds)
+        return _Events(follow, self._events, self._stalled_seconds)
+
+    def _events(self, lines: Lines) -> bytes:
+        """Lines as events. Those who see everything get the same ones, in a row: they are made once."""
+        if not lines.lines or lines.lines is not self._last[0]:
+            self._last = lines.lines, events(lines)
+        return self._last[1]
 
 
 def asked(given: Mapping[str, Sequence[str]], last_event_id: str | None) -> tuple[Query, int | None]:
@@ -73,8 +80,9 @@ def events(lines: Lines) -> bytes:
 class _Events(Response):
     """The answer: it ends when the client goes or takes nothing, and when the server stops."""
 
-    def __init__(self, follow: AsyncGenerator[Lines], stalled_seconds: float) -> None:
+    def __init__(self, follow: AsyncGenerator[Lines], events: Callable[[Lines], bytes], stalled_seconds: float) -> None:
         self._follow = follow
+        self._events = events
         self._stalled_seconds = stalled_seconds
         self.background = None
 
@@ -101,7 +109,7 @@ class _Events(Response):
                 await send({"type": "http.response.body", "body": b"retry: 2000\n\n", "more_body": True})
             async for lines in pieces:
                 async with asyncio.timeout(self._stalled_seconds):
-                    await send({"type": "http.response.body", "body": events(lines), "more_body": True})
+                    await send({"type": "http.response.body", "body": self._events(lines), "more_body": True})
         except TimeoutError:
             _log.warning("cut off a client that takes nothing of its tail", seconds=self._stalled_seconds)
             scope["extensions"][CUT]()

@@ -219,6 +219,25 @@ def test_a_follower_goes_on_after_a_restart(start: Start) -> None:
     assert from_the_beginning.numbers() == list(range(12))
 
 
+@pytest.mark.parametrize("query", [{}, {"userId": "mid"}, {"sessionId": "mid session"}])
+def test_one_cut_off_in_the_middle_of_a_batch_gets_the_rest_of_it(server: Server, query: Json) -> None:
+    """A Last-Event-ID between two actions of one batch gives the later ones, and none of the earlier."""
+    assert server.submit(views("mid", range(10), "mid session")).status_code == 200
+    seqs = [int(json.loads(line)["seq"]) for line in lines(server, userId="mid")][-10:]
+    with following(server, seqs[3], **query) as follower:
+        wait_until("the rest came", lambda: len(follower.events) >= 6)
+    assert [id_ for id_, _ in follower.events] == seqs[4:]
+
+
+def test_ids_of_any_kind_can_be_followed(server: Server) -> None:
+    """A user and a session whose ids hold quotes, NUL or characters beyond 16 bits are followed as any other."""
+    strange = 'nul\0 "quoted" \U0001f463 é'
+    with following(server, userId=strange) as by_user, following(server, sessionId=strange) as by_session:
+        assert server.submit([views(strange, range(2), strange), views("nul", range(2), "nul")]).status_code == 200
+        wait_until("both came", lambda: len(by_user.events) >= 2 and len(by_session.events) >= 2)
+    assert by_user.numbers() == by_session.numbers() == [0, 1]
+
+
 def test_a_slow_follower_misses_nothing(start: Start) -> None:
     """One that takes nothing while more comes than is held for it gets all of it in the end, each once."""
     server = start(environment={"FOOTPATH_STALLED_SECONDS": "60"})
