@@ -148,7 +148,7 @@ def failures(told: list[dict[str, Any]], connections: int) -> list[str]:
 
 def ratio(told: list[dict[str, Any]], kind: str) -> float:
     """The median of the rounds."""
-    return statistics.median(run["ratio"] for run in told if run["run"] == kind)
+    return float(statistics.median(run["ratio"] for run in told if run["run"] == kind))
 
 
 def show(told: list[dict[str, Any]]) -> None:

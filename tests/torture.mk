@@ -83,4 +83,4 @@ torture-filters: .venv/developing
 
 torture-forget: .venv/developing
 	FORGETS=$(FORGETS) $(TORTURING) tests/system/test_forget.py -k under_load
-	EVERY=$(EVERY) $(TORTURING) tests/crash/test_steps.py -k forgetting
+	EVERY=$(EVERY) $(TORTURING) tests/crash/test_steps.py -k "forgetting or summarising"

@@ -11,10 +11,16 @@ import duckdb
 from footpath import database
 from footpath.find.base import Shape
 from footpath.find.duckdb import DuckdbFind
+from footpath.find.overviews import DuckdbOverviews
+from footpath.overview import asked
+from footpath.overview.told import Clicks, Counts, Flows
 from footpath.query import Query
 from footpath.store import forgetting, parquet
 from footpath.store.local import LocalStore
+from footpath.store.summaries import segments
 from tests.crash import steps
+
+THIRDS = (range(4), range(4, 8), range(8, 12))
 
 
 def said_to_nobody(_name: str) -> None:
@@ -141,6 +147,73 @@ def check_after_forgetting(
         assert holding(folder, steps.FORGOTTEN.encode(), engine) == [], point
         with closing(database.connect(folder)) as connection:
             assert forgetting.receipt(connection, 1) == (len(gone), 2, 0, 0), point
+
+
+def template_of_summaries(folder: Path, engine: duckdb.DuckDBPyConnection) -> list[str]:
+    """A folder as it is before summaries are made, retired and made again; the names in it that stay."""
+    names = [
+        [f"{kind} {number}" for kind in ("kept", "old", steps.FORGOTTEN) for number in numbers] for numbers in THIRDS
+    ]
+    database.prepare(folder)
+    for place, group in enumerate(names):
+        steps.append(folder, [group], said_to_nobody)
+        if place < len(names) - 1:
+            steps.flush_some(folder, engine)
+    return [name for group in names for name in group if name.startswith("kept")]
+
+
+def check_after_summaries(
+    folder: Path, kept: list[str], said: list[str], engine: duckdb.DuckDBPyConnection, point: object
+) -> None:
+    """That overviews say what the actions say, at once and when it has gone on; then nothing is left of who must go."""
+    database.prepare(folder)
+    check_overviews(folder, point)
+    with closing(database.connect(folder)) as connection:
+        is_ordered = bool(list(connection.execute("SELECT id FROM forgetting")))
+    assert is_ordered or not said, point
+    steps.forget_all(folder, engine)
+    steps.merge_all(folder, engine)
+    steps.summarise_all(folder, engine)
+    check_overviews(folder, point)
+    database.set_keep(folder, steps.KEEP)
+    steps.flush_some(folder, engine)
+    steps.expire_all(folder, engine)
+    steps.summarise_all(folder, engine)
+    check_overviews(folder, point)
+    stays = [] if is_ordered else [name for name in found(folder) if name.startswith(steps.FORGOTTEN)]
+    assert found(folder) == Counter(kept + stays), point
+    check_files(folder)
+    with closing(LocalStore(folder)) as store:
+        wanted = {segment.name for segment in segments(store.live())}
+    assert {file.name.split(".")[0] for file in (folder / "summaries").iterdir()} == wanted, point
+    if is_ordered:
+        assert holding(folder, steps.FORGOTTEN.encode(), engine) == [], point
+
+
+def check_overviews(folder: Path, point: object) -> None:
+    """That overviews with the summaries of a folder are those without, and count what is found."""
+    told = overviews(folder)
+    aside = folder.with_name(f"{folder.name}.aside")
+    if (folder / "summaries").exists():
+        (folder / "summaries").rename(aside)
+        try:
+            assert overviews(folder) == told, point
+        finally:
+            aside.rename(folder / "summaries")
+    counted = sum(count.CLICK + count.VIEW + count.NAVIGATE for count in told[0].counts)
+    assert counted == found(folder).total(), point
+
+
+def overviews(folder: Path) -> tuple[Counts, Flows, list[Clicks]]:
+    """What overviews of all days say."""
+    days = {"fromTime": ["2018-01-01"], "toTime": ["2099-12-31"]}
+    with closing(DuckdbFind(folder, memory="100MB", read_seconds=60)) as find:
+        told = DuckdbOverviews(find)
+        return (
+            told.counts(asked.counts_of({**days, "bucket": ["day"]})),
+            told.flows(asked.flows_of(days)),
+            [told.clicks(asked.clicks_of({**days, "page": [f"page {number}"]})) for number in range(3)],
+        )
 
 
 def holding(folder: Path, text: bytes, engine: duckdb.DuckDBPyConnection) -> list[str]:

@@ -36,8 +36,10 @@ from footpath.journal.sqlite import SqliteJournal
 from footpath.keeper import expire, forget
 from footpath.keeper.flush import flush
 from footpath.keeper.merge import merge, runs_of
+from footpath.keeper.summarise import Summariser
 from footpath.store import forgetting, parquet
 from footpath.store.local import LocalStore
+from footpath.store.summaries import Summaries
 
 PART_ACTIONS = 5
 FORGOTTEN = "VICTIM"  # the user of the names that begin so
@@ -51,7 +53,7 @@ def append(folder: Path, groups: list[list[str]], said: Said) -> None:
 
     async def one(journal: SqliteJournal, name: str) -> None:
         at = "2018-10-20T21:37:28-06:00" if name.startswith("old") else NOW
-        action = {"time": at, "type": "CLICK", "properties": {"name": name}}
+        action = {"time": at, **did(name)}
         user = FORGOTTEN if name.startswith(FORGOTTEN) else f"u{len(name) * 7 % 5}"
         body = json.dumps({"userId": user, "sessionId": name[-1], "actions": [action]}).encode()
         await journal.append(read(body).entries, Once(name, hashlib.sha256(name.encode()).digest(), lambda _: b"kept"))
@@ -64,6 +66,19 @@ def append(folder: Path, groups: list[list[str]], said: Said) -> None:
         await journal.close()
 
     asyncio.run(all_of_them())
+
+
+def did(name: str) -> dict[str, Any]:
+    """Type and properties of the action of a name: a click on one of three pages, a view, or a way between two."""
+    number = zlib.crc32(name.encode())
+    page = f"page of {FORGOTTEN}" if name.startswith(FORGOTTEN) else f"page {number % 3}"
+    of_type: dict[str, dict[str, Any]] = {
+        "CLICK": {"locationX": number % 100, "locationY": 5, "pageWidth": 100, "pageHeight": 10},
+        "VIEW": {"viewedId": "FDJKLHSLD"},
+        "NAVIGATE": {"pageFrom": page, "pageTo": f"page {number % 5}"},
+    }
+    kind = list(of_type)[number // 7 % 3]
+    return {"type": kind, "properties": {"name": name, "page": page, **of_type[kind]}}
 
 
 def flush_some(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
@@ -96,6 +111,14 @@ def forget_all(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
     """Finish what was asked to be forgotten."""
     with closing(database.connect(folder)) as connection, closing(LocalStore(folder)) as store:
         forget.finish(connection, engine, store, flush_actions=PART_ACTIONS)
+
+
+def summarise_all(folder: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Make the summaries of all segments, and remove those of segments that are no more."""
+    summariser = Summariser(Summaries(folder), 0.0, smallest=1)
+    with closing(LocalStore(folder)) as store:
+        while summariser.step(engine, store, store.live()):
+            pass
 
 
 def tidy(folder: Path) -> None:
@@ -152,6 +175,20 @@ def _forget(folder: Path, said: Said) -> None:
         said(str(tuple(orders.receipt(asked.number) or ())))
 
 
+def _summarise(folder: Path, said: Said) -> None:
+    """Make summaries, and make them again after each thing that has them retired."""
+    with parquet.engine(folder, memory="100MB") as engine:
+        summarise_all(folder, engine)
+        merge_all(folder, engine)
+        summarise_all(folder, engine)
+    _expire(folder, said)
+    with parquet.engine(folder, memory="100MB") as engine:
+        summarise_all(folder, engine)
+    _forget(folder, said)
+    with parquet.engine(folder, memory="100MB") as engine:
+        summarise_all(folder, engine)
+
+
 def _tidy(folder: Path, _said: Said) -> None:
     tidy(folder)
 
@@ -165,6 +202,7 @@ def _restart(folder: Path, _said: Said) -> None:
         flush_some(folder, engine)
         merge_all(folder, engine)
         expire_all(folder, engine)
+        summarise_all(folder, engine)
 
 
 def _write(said: int, name: str) -> None:
@@ -185,6 +223,7 @@ SCENARIOS: dict[str, Callable[[Path, Said], None]] = {
     "expire": _expire,
     "forget": _forget,
     "tidy": _tidy,
+    "summarise": _summarise,
     "migrate": _migrate,
     "restart": _restart,
 }

@@ -1,5 +1,6 @@
 """A crash before any durable step of what footpath writes loses nothing and doubles nothing."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from tests.crash.state import (
     check_after_crash,
     check_after_expiry,
     check_after_forgetting,
+    check_after_summaries,
+    check_overviews,
     template,
     template_of_expiry,
     template_of_forgetting,
+    template_of_summaries,
 )
 from tests.proof import publish, times
 
@@ -71,3 +75,34 @@ def test_a_crash_before_any_step_of_forgetting_is_safe(tmp_path: Path, engine: d
         check_after_forgetting(work / str(point["number"]), kept, gone, said, engine, point)
     assert said == ["asked", "(12, 2, 0, 0)"]
     publish("forget-steps", every=every, steps=len(points) - 1, brought_back=0, lost_of_others=0)
+
+
+def test_a_crash_before_any_step_of_summarising_is_safe(tmp_path: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """Killed while summaries are made, or retired by merge, expiry and forgetting, overviews say what actions say."""
+    work = tmp_path / "work"
+    work.mkdir()
+    kept = template_of_summaries(tmp_path / "template", engine)
+    every = times("EVERY", 4)
+    points = killed("summarise", tmp_path / "template", work, every)
+    for point in points:
+        said = (work / f"{point['number']}.said").read_text(encoding="utf-8").split("\n")[:-1]
+        check_after_summaries(work / str(point["number"]), kept, said, engine, point)
+    publish("summary-steps", every=every, steps=len(points) - 1, wrong_overviews=0)
+
+
+def test_a_summary_that_is_not_true_would_be_seen(tmp_path: Path, engine: duckdb.DuckDBPyConnection) -> None:
+    """The control: summaries are used, for a whole one that counts everything twice makes the check fail."""
+    template_of_summaries(tmp_path / "data", engine)
+    steps.summarise_all(tmp_path / "data", engine)
+    check_overviews(tmp_path / "data", "before")
+    for file in (tmp_path / "data" / "summaries").iterdir():
+        twice = file.with_name("twice")
+        engine.execute(
+            f"COPY (SELECT * REPLACE (2 * n AS n) FROM read_parquet($file)) TO '{twice}' (FORMAT parquet)",
+            {"file": str(file)},
+        )
+        digest = hashlib.sha256(twice.read_bytes()).hexdigest()
+        twice.rename(file.with_name(f"{file.name.split('.')[0]}.{digest}.parquet"))
+        file.unlink()
+    with pytest.raises(AssertionError):
+        check_overviews(tmp_path / "data", "twice")

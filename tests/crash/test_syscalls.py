@@ -23,11 +23,13 @@ from tests.crash.state import (
     check_after_crash,
     check_after_expiry,
     check_after_forgetting,
+    check_after_summaries,
     check_files,
     found,
     template,
     template_of_expiry,
     template_of_forgetting,
+    template_of_summaries,
 )
 from tests.crash.tracing import Point, broken, points
 from tests.proof import publish, times
@@ -43,6 +45,7 @@ SCENARIOS = os.environ.get("SCENARIOS", "").split() or [
     "tidy",
     "expire",
     "forget",
+    "summarise",
 ]
 KILL = "signal=SIGKILL"
 ERRORS = ("EIO", "ENOSPC")
@@ -94,6 +97,8 @@ class Scenario:
             self._kept, self._goes = template_of_expiry(before, engine)
         elif name == "forget":
             self._kept, self._goes = template_of_forgetting(before, engine)
+        elif name == "summarise":
+            self._kept = template_of_summaries(before, engine)
         else:
             self._kept = template(before, name, engine)
 
@@ -101,6 +106,8 @@ class Scenario:
         """That a folder holds the state before or after, at once, and the one after when it has gone on."""
         if self.name == "forget":
             check_after_forgetting(folder, self._kept, self._goes, said, self._engine, point)
+        elif self.name == "summarise":
+            check_after_summaries(folder, self._kept, said, self._engine, point)
         elif self.name == "expire":
             check_after_expiry(folder, self._kept, self._goes, self._engine, point)
         else:
@@ -113,7 +120,7 @@ class Scenario:
             if status is None:
                 continue
             assert status == 137, point
-            if self._goes:
+            if self._goes or self.name == "summarise":
                 self.check(work.data, said, (self.name, "restart", point))
             else:
                 self._check_restarted(work.data, said, (self.name, "restart", point))
