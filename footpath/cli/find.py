@@ -62,8 +62,8 @@ def find(
     if not rows:
         terminal.say("nothing found")
         return
-    headings = ("time", "type", "user", "session", "properties")
-    columns = [terminal.Column(name, wraps=name == "properties") for name in headings]
+    headings = ("time", "type", "user", "session", "what")
+    columns = [terminal.Column(name, wraps=name == "what") for name in headings]
     ids = 32 if get_terminal_size().columns >= WIDE else 10
     left_out = None if user is None else 2  # everybody's name is the one that was asked for
     terminal.table(_without(columns, left_out), [_without(_row(row, ids), left_out) for row in rows[:shown]])
@@ -94,21 +94,10 @@ def local_time(time: str) -> str:
 
 
 def what(kind: str, properties: str) -> str:
-    """The properties of an action in a line: the known ones of its type in words, the others as `name: value`."""
+    """What an action did in a line: in words, and the properties that these leave out as `name: value`."""
     from msgspec.json import decode
 
-    left = decode(properties, type=dict[str, Any])
-    said = []
-    if kind == "NAVIGATE" and {"pageFrom", "pageTo"} <= left.keys():
-        said.append(f"page: {_text(left.pop('pageFrom'))} -> {_text(left.pop('pageTo'))}")
-    elif kind == "CLICK" and {"locationX", "locationY"} <= left.keys():
-        said.append(f"at: {_text(left.pop('locationX'))}, {_text(left.pop('locationY'))}")
-    elif kind == "VIEW" and "viewedId" in left:
-        said.append(f"viewed: {_text(left.pop('viewedId'))}")
-    return "; ".join(said + [f"{name}: {_text(value)}" for name, value in left.items()])
+    from footpath.said import said, text
 
-
-def _text(value: object) -> str:
-    from msgspec.json import encode
-
-    return value if isinstance(value, str) else encode(value).decode()
+    words, left = said(kind, decode(properties, type=dict[str, Any]))
+    return "; ".join([words, *(f"{name}: {text(value)}" for name, value in left.items())])

@@ -20,11 +20,12 @@ from footpath.store.summaries import CLICK, COUNT, FLOW, UNIT, Summaries
 
 _TYPES = ("CLICK", "VIEW", "NAVIGATE")
 _SESSIONS = f"""
-SELECT session_id, epoch_us(min(time)) AS began, epoch_us(max(time)) AS ended, count(*),
+SELECT session_id, epoch_us(min(time)) AS began, epoch_us(max(time)) AS ended,
+       arg_min(utc_offset, spot), count(*),
        {", ".join(f"count(*) FILTER (type = '{name}')" for name in _TYPES)},
        arg_min(coalesce({text(PAGE)}, {text(FROM)}, {text(TO)}), spot),
        arg_max(coalesce({text(PAGE)}, {text(TO)}, {text(FROM)}), spot)
-FROM (SELECT session_id, time, type, row(time, seq) AS spot, {KNOWN} FROM {{}}) GROUP BY session_id
+FROM (SELECT session_id, time, utc_offset, type, row(time, seq) AS spot, {KNOWN} FROM {{}}) GROUP BY session_id
 """
 _CLICKS = Sum(
     CLICK,

@@ -13,6 +13,7 @@ class Session(Struct, rename="camel"):
     session_id: str
     start: str
     end: str
+    utc_offset: int
     actions: int
     clicks: int
     views: int

@@ -117,7 +117,7 @@ class App:
                 keys=lambda: self.fittings.keys,
                 retrieve=retrieve.answer,
                 forget=users.delete,
-                tail=tail.answer,
+                tail=tail,
                 folder=settings.data / "pages",
             )
         )

@@ -99,6 +99,7 @@ OVERVIEWS: dict[str, Any] = {
                 "sessionId": "XYZ456ABC",
                 "start": "2018-10-21T03:37:28Z",
                 "end": "2018-10-21T03:37:30Z",
+                "utcOffset": -360,
                 "actions": 3,
                 "clicks": 1,
                 "views": 1,

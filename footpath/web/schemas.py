@@ -83,6 +83,7 @@ _FIELDS: dict[tuple[str, str], Json] = {
     ("Session", "sessionId"): {"description": "Which."},
     ("Session", "start"): {"description": "When the first of its actions was, in UTC.", "format": "date-time"},
     ("Session", "end"): {"description": "When the last of them was, in UTC.", "format": "date-time"},
+    ("Session", "utcOffset"): {"description": "Of the user's clock at its first action: minutes east of UTC."},
     ("Session", "actions"): {"description": "How many there are.", "minimum": 1},
     ("Session", "clicks"): {"description": "How many are of type CLICK.", "minimum": 0},
     ("Session", "views"): {"description": "How many are of type VIEW.", "minimum": 0},

@@ -8,6 +8,7 @@ server has looked, so that coming back later costs little.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 from starlette.requests import Request
@@ -30,6 +31,9 @@ _HEAD = [
     (b"x-accel-buffering", b"no"),  # nginx would gather the events
 ]
 
+Shown = Callable[[str], str]
+"""What an event says of a line of NDJSON, in one line."""
+
 _log = structlog.get_logger()
 
 
@@ -40,21 +44,27 @@ class Tail:
         """Follow what `feed` hands on; a client that takes nothing for `stalled_seconds` is cut off."""
         self._feed = feed
         self._stalled_seconds = stalled_seconds
-        self._last: tuple[list[Line], bytes] = [], b""
+        self._last: tuple[bytes, list[Line], Shown] = b"", [], itself
 
     async def answer(self, request: Request) -> Response:
-        """Take one request."""
+        """Take one request of the API."""
+        return await self.show(request, itself)
+
+    async def show(self, request: Request, shown: Shown) -> Response:
+        """Take one request for events whose data is what `shown` makes of a line: of all requests the same function."""
         query, after = asked(parameters(request.scope["query_string"]), request.headers.get("last-event-id"))
         follow = self._feed.follow(query, after, BEAT_SECONDS)
         if request.method == "HEAD":
             return Response(headers={name.decode(): value.decode() for name, value in _HEAD})
-        return _Events(follow, self._events, self._stalled_seconds)
+        return _Events(follow, partial(self._events, shown), self._stalled_seconds)
 
-    def _events(self, lines: Lines) -> bytes:
+    def _events(self, shown: Shown, lines: Lines) -> bytes:
         """Lines as events. Those who see everything get the same ones, in a row: they are made once."""
-        if not lines.lines or lines.lines is not self._last[0]:
-            self._last = lines.lines, events(lines)
-        return self._last[1]
+        made, of_lines, of_kind = self._last
+        if not lines.lines or lines.lines is not of_lines or shown is not of_kind:
+            made = events(lines, shown)
+            self._last = made, lines.lines, shown
+        return made
 
 
 def asked(given: Mapping[str, Sequence[str]], last_event_id: str | None) -> tuple[Query, int | None]:
@@ -70,11 +80,16 @@ def asked(given: Mapping[str, Sequence[str]], last_event_id: str | None) -> tupl
     return query, number("after", one["after"], 0, _MAX_SEQ) if "after" in one else None
 
 
-def events(lines: Lines) -> bytes:
+def itself(text: str) -> str:
+    """A line as it is."""
+    return text
+
+
+def events(lines: Lines, shown: Shown) -> bytes:
     """Lines as events; none as the seq that was reached."""
     if not lines.lines:
         return b": nothing new\nid: %d\n\n" % lines.until
-    return "".join([f"event: action\nid: {line.seq}\ndata: {line.text}\n\n" for line in lines.lines]).encode()
+    return "".join([f"event: action\nid: {line.seq}\ndata: {shown(line.text)}\n\n" for line in lines.lines]).encode()
 
 
 class _Events(Response):

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.system.conftest import Server, Start, server, start, wait_until
 
-__all__ = ["Server", "Site", "Start", "Visit", "server", "start", "stored", "wait_until"]
+__all__ = ["Server", "Site", "Start", "Visit", "drawn", "server", "start", "stored", "user_of", "wait_until"]
 
 FLAGS = [
     "--no-sandbox",  # the tests may run as root
@@ -124,3 +124,15 @@ def stored(server: Server, *, at_least: int = 0, **filters: Any) -> list[dict[st
 
     wait_until(f"{at_least} actions are stored", enough)
     return sorted(found, key=lambda action: str(action["time"]))
+
+
+def user_of(shop: Server) -> str:
+    """A user of the shop."""
+    return str(shop.retrieve(logType="view", limit=1).json()[0]["userId"])
+
+
+def drawn(page: Page) -> None:
+    """Wait until every chart of a page is drawn."""
+    page.wait_for_function(
+        "document.querySelectorAll('[data-chart]').length === document.querySelectorAll('[data-drawn] canvas').length"
+    )

@@ -79,6 +79,7 @@ def test_sessions_are_paged(server: Server) -> None:
         "sessionId": "s1",
         "start": "2026-03-01T01:14:30Z",
         "end": "2026-03-01T01:17:30Z",
+        "utcOffset": 0,
         "actions": 4,
         "clicks": 2,
         "views": 1,

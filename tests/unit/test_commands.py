@@ -72,12 +72,19 @@ def test_times_are_the_users_own(time: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "properties", "shown"),
     [
-        ("NAVIGATE", {"pageFrom": "communities", "pageTo": "inventory"}, "page: communities -> inventory"),
-        ("NAVIGATE", {"pageTo": "inventory"}, "pageTo: inventory"),
-        ("CLICK", {"locationX": 52, "locationY": 11.5, "z": [1, {"a": None}]}, 'at: 52, 11.5; z: [1,{"a":null}]'),
-        ("VIEW", {"viewedId": "FDJKLHSLD"}, "viewed: FDJKLHSLD"),
-        ("VIEW", {"pageFrom": "a", "pageTo": "b"}, "pageFrom: a; pageTo: b"),
-        ("CLICK", {}, ""),
+        ("NAVIGATE", {"pageFrom": "communities", "pageTo": "inventory"}, "went communities → inventory"),
+        ("NAVIGATE", {"pageTo": "inventory"}, "went ? → inventory"),
+        (
+            "CLICK",
+            {"locationX": 52, "locationY": 11.5, "z": [1, {"a": None}]},
+            'clicked at 52, 11.5; z: [1,{"a":null}]',
+        ),
+        ("CLICK", {"text": "Buy", "element": "a", "page": "/p"}, "clicked “Buy” on /p; element: a"),
+        ("CLICK", {"locationX": 5, "text": ""}, "clicked; locationX: 5; text: "),
+        ("VIEW", {"viewedId": "FDJKLHSLD"}, "viewed FDJKLHSLD"),
+        ("VIEW", {"viewedId": "/p", "page": "/p", "title": "P"}, "viewed /p; title: P"),
+        ("VIEW", {"pageFrom": "a", "pageTo": "b"}, "viewed something; pageFrom: a; pageTo: b"),
+        ("CLICK", {}, "clicked"),
     ],
 )
 def test_properties_are_readable(kind: str, properties: dict[str, Any], shown: str) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,6 +109,17 @@ class Kept:
         return min(math.floor(place / whole * 100), 99) * cells // 100
 
 
+def east(time: int) -> int:
+    """The offset of the clock that an action of this time comes with, in minutes; none at the ends of time."""
+    return [0, -360, 330][time // 60_000_000 % 3] if MIN_MICROS + DAY < time < MAX_MICROS - DAY else 0
+
+
+def local(time: int) -> str:
+    """The time by that clock."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time)
+    return moment.astimezone(timezone(timedelta(minutes=east(time)))).isoformat()
+
+
 def number(value: object) -> float:
     """A JSON number as it counts; -1 for anything else."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
@@ -143,7 +155,7 @@ class World:
         body = {
             "userId": user,
             "sessionId": session,
-            "actions": [{"time": rfc3339(time), "type": kind, "properties": given} for time, kind, given in made],
+            "actions": [{"time": local(time), "type": kind, "properties": given} for time, kind, given in made],
         }
         checked = decode.read(json.dumps(body).encode())
         assert checked.rejects == []
@@ -182,6 +194,7 @@ class World:
                     "sessionId": session,
                     "start": rfc3339(group[0].time),
                     "end": rfc3339(group[-1].time),
+                    "utcOffset": east(group[0].time),
                     "actions": len(group),
                     "clicks": of_type["CLICK"],
                     "views": of_type["VIEW"],

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec.json import encode
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +16,11 @@ from footpath.action import TYPE_BITS
 from footpath.journal.rejected import Chosen
 from footpath.keys.ring import Ring
 from footpath.query import rfc3339
-from footpath.web.pages.show import Handler, Show
+from footpath.web.pages import words
+from footpath.web.pages.show import Show
 from footpath.web.rejects import ReadRejects
 from footpath.web.report import Report
+from footpath.web.tail import Tail
 
 REJECTS = 10  # shown, the newest
 _TAIL_FIELDS = ("userId", "sessionId", "logType")
@@ -37,14 +40,14 @@ class Live:
     def __init__(
         self,
         show: Show,
-        tail: Handler,
+        tail: Tail,
         report: Callable[[], Report],
         measure: Callable[[], Callable[[], Mapping[str, float]]],
         ready: Callable[[], Callable[[], dict[str, str]]],
         rejects: Callable[[], ReadRejects | None],
         keys: Callable[[], Ring],
     ) -> None:
-        """Look with `show`; `tail` is the route of the API, the others tell of the running server."""
+        """Look with `show`; `tail` gives events, the others tell of the running server."""
         self._show = show
         self._tail = tail
         self._report, self._measure, self._ready, self._rejects = report, measure, ready, rejects
@@ -58,9 +61,10 @@ class Live:
         return self._show.page(request, "tail", asked=asked, kinds=list(TYPE_BITS))
 
     async def events(self, request: Request) -> Response:
-        """The events: `/api/tail` for who has the cookie. Empty fields of the form are left out."""
+        """The events: `/api/tail` for who has the cookie, in words. Empty fields of the form are left out."""
         query = urlencode([(name, text) for name, text in request.query_params.multi_items() if text.strip()])
-        return await self._tail(Request(dict(request.scope) | {"query_string": query.encode()}, request.receive))
+        asked = Request(dict(request.scope) | {"query_string": query.encode()}, request.receive)
+        return await self._tail.show(asked, _row)
 
     async def status(self, request: Request) -> Response:
         """How the server is."""
@@ -108,3 +112,7 @@ class Live:
             {"id": one.id, "at": rfc3339(one.at), "user": one.user_id, "code": one.code, "message": one.message}
             for one in found
         ]
+
+
+def _row(line: str) -> str:
+    return encode(words.row(line)).decode()

@@ -17,6 +17,7 @@ from footpath.web.pages.door import Door, check_own, form_of
 from footpath.web.readers import Readers
 from footpath.web.rejects import ReadRejects
 from footpath.web.report import Report
+from footpath.web.tail import Tail
 
 if TYPE_CHECKING:
     from footpath.web.pages.show import Handler, Show
@@ -39,7 +40,7 @@ class Parts(NamedTuple):
     keys: Callable[[], Ring]
     retrieve: "Handler"
     forget: "Handler"
-    tail: "Handler"
+    tail: Tail
     folder: Path
 
 

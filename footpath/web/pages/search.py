@@ -1,16 +1,16 @@
 """/ui/: actions by user, session, type and time, with a histogram; the newest first."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec.json import decode
 from starlette.requests import Request
 from starlette.responses import Response
 
 from footpath.action import TYPE_BITS
 from footpath.find.answer import page
 from footpath.overview import asked as asking
-from footpath.query import build
+from footpath.query import build, instant, rfc3339
 from footpath.web.pages import charts, words
 from footpath.web.pages.show import Show
 from footpath.web.pages.span import span
@@ -40,19 +40,21 @@ class Search:
             filters["logType"] = types
         over = "fromTime" in asked or "toTime" in asked or not filters
         counted = asking.counts_of(filters | of_time.parameters)
-        counts = await self._show.look(lambda: self._show.sources.overviews().counts(counted))
-        lines: list[dict[str, Any]] = []
+        sources = self._show.sources
         older = None
+        rows: list[dict[str, Any]] = []
         if filters or asked:
             ranged = filters | (of_time.parameters if over else {}) | {"limit": [str(SHOWN)], "order": ["desc"]}
             query = build(ranged | ({"cursor": [asked["cursor"]]} if "cursor" in asked else {}))
-            found = await self._show.look(lambda: page(self._show.sources.find(), query, "ndjson"))
-            lines = [decode(line) for line in found.body.split(b"\n") if line]
+            counts, found = await asyncio.gather(
+                self._show.look(lambda: sources.overviews().counts(counted)),
+                self._show.look(lambda: page(sources.find(), query, "ndjson")),
+            )
+            rows = [words.row(line) for line in found.body.split(b"\n") if line]
             older = found.next_cursor
-        rows = [
-            {**line, "said": words.said(line["type"], line["properties"]), "more": words.more(line["properties"])}
-            for line in lines
-        ]
+        else:
+            counts = await self._show.look(lambda: sources.overviews().counts(counted))
+        width = asking.WIDTHS[counted.bucket]
         return self._show.page(
             request,
             "search",
@@ -66,7 +68,15 @@ class Search:
             counts=counts,
             total=sum(count.CLICK + count.VIEW + count.NAVIGATE for count in counts.counts),
             chart=charts.histogram(counts, *of_time.ends),
+            width=width // 1_000_000,
+            of_bucket=lambda time: _of_bucket(_pairs(asked, types), time, width),
         )
+
+
+def _of_bucket(pairs: list[tuple[str, str]], time: str, width: int) -> list[tuple[str, str]]:
+    """What to ask for the actions of one bucket, which begins at a time and is so many microseconds wide."""
+    others = [pair for pair in pairs if pair[0] not in {"fromTime", "toTime"}]
+    return [*others, ("fromTime", time), ("toTime", rfc3339(instant("fromTime", time) + width - 1))]
 
 
 def _pairs(asked: dict[str, str], types: list[str]) -> list[tuple[str, str]]:

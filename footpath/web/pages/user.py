@@ -1,5 +1,6 @@
 """/ui/users/{userId}: what one user did, session by session; their days, an export, and forgetting them."""
 
+import asyncio
 from typing import Any
 
 from msgspec import structs
@@ -37,14 +38,17 @@ class User:
         day, session_id, cursor = (given.get(name, "").strip() for name in ("day", "session", "cursor"))
         of_day = {"fromTime": [day], "toTime": [day]} if day else {}
         listed = {"userId": [user_id], "limit": [str(SESSIONS)], **of_day} | ({"cursor": [cursor]} if cursor else {})
-        sessions_asked, days_asked = (
-            asking.sessions_of(listed),
-            asking.counts_of({"userId": [user_id], "bucket": ["day"]}),
-        )
+        sessions_asked = asking.sessions_of(listed)
+        days_asked = asking.counts_of({"userId": [user_id], "bucket": ["day"]})
         overviews = self._show.sources.overviews()
-        days = await self._show.look(lambda: overviews.counts(days_asked))
-        listing = await self._show.look(lambda: overviews.sessions(sessions_asked))
-        lines, is_cut = await self._lines(user_id, session_id, listing.sessions, of_day)
+        counting = self._show.look(lambda: overviews.counts(days_asked))
+        listing = self._show.look(lambda: overviews.sessions(sessions_asked))
+        if cursor and not session_id:  # which actions are theirs, older sessions have to tell first
+            days, sessions = await asyncio.gather(counting, listing)
+            lines, is_cut = await self._lines(user_id, of_day, between=sessions.sessions)
+        else:
+            finding = self._lines(user_id, of_day, session_id)
+            days, sessions, (lines, is_cut) = await asyncio.gather(counting, listing, finding)
         total = sum(count.CLICK + count.VIEW + count.NAVIGATE for count in days.counts)
         return self._show.page(
             request,
@@ -53,10 +57,10 @@ class User:
             user_id=user_id,
             day=day,
             session_id=session_id,
-            sessions=[_told(session, before, lines) for session, before in _with_gaps(listing.sessions)],
+            sessions=[_told(session, before, lines) for session, before in _with_gaps(sessions.sessions)],
             alone=words.timeline(lines.get(session_id, [])) if session_id else None,
             is_cut=is_cut,
-            older=listing.next_cursor,
+            older=sessions.next_cursor,
             days=days,
             total=total,
             chart=charts.histogram(days),
@@ -93,18 +97,19 @@ class User:
         return RedirectResponse(f"/ui/users/{segment(user_id)}" if user_id else "/ui/", 303, HEADERS)
 
     async def _lines(
-        self, user_id: str, session_id: str, sessions: list[Session], of_day: dict[str, list[str]]
+        self, user_id: str, of_day: dict[str, list[str]], session_id: str = "", between: list[Session] | None = None
     ) -> tuple[dict[str, list[dict[str, Any]]], bool]:
-        """The actions of the sessions that are shown, or of one, by session; whether there are more than is shown."""
+        """A user's newest actions, those of one session, or those in the time of some, by session.
+
+        Returns:
+            They, and whether there are more.
+        """
         asked = {"userId": [user_id], "limit": [str(ACTIONS)], "order": ["desc"], **of_day}
-        if session_id:
-            query = build(asked | {"sessionId": [session_id], "order": ["asc"]})
-        elif sessions:
-            first = min(instant("fromTime", session.start) for session in sessions)
-            last = max(instant("toTime", session.end) for session in sessions)
-            query = structs.replace(build(asked), time_from=first, time_to=last)
-        else:
-            return {}, False
+        query = build(asked | ({"sessionId": [session_id], "order": ["asc"]} if session_id else {}))
+        if between:
+            first = min(instant("fromTime", session.start) for session in between)
+            last = max(instant("toTime", session.end) for session in between)
+            query = structs.replace(query, time_from=first, time_to=last)
         found = await self._show.look(lambda: page(self._show.sources.find(), query, "ndjson"))
         by_session: dict[str, list[dict[str, Any]]] = {}
         for text in found.body.split(b"\n"):
@@ -132,6 +137,7 @@ def _told(session: Session, above: Session | None, lines: dict[str, list[dict[st
     apart = 0.0 if above is None else words.between(session.end, above.start)
     return {
         **structs.asdict(session),
+        "began": words.local(session.start, session.utc_offset),
         "gap": words.lasting(apart) if apart >= 60 else "",
         "length": words.lasting(words.between(session.start, session.end)),
         "timeline": words.timeline(lines.get(session.session_id, [])),

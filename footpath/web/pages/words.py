@@ -4,12 +4,16 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-Properties = dict[str, Any]
+from msgspec.json import decode
 
-_KNOWN = {
+from footpath.find.text import moment
+from footpath.said import Properties, said
+
+_OF_THE_PAGE = {
     "page", "title", "referrer", "viewedId", "pageFrom", "pageTo", "locationX", "locationY", "pageWidth", "pageHeight",
     "viewportWidth", "viewportHeight", "element", "text",
 }  # fmt: skip
+_EPOCH = "1970-01-01T00:00:00Z"
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -24,30 +28,25 @@ class Action(NamedTuple):
     gap: str
 
 
-def said(kind: str, properties: Properties) -> str:
-    """What somebody did, in a few words."""
-    page = properties.get("page")
-    on = f" on {_text(page)}" if page is not None else ""
-    if kind == "NAVIGATE":
-        return f"went {_text(properties.get('pageFrom', '?'))} → {_text(properties.get('pageTo', '?'))}"
-    if kind == "VIEW":
-        viewed = properties.get("viewedId", properties.get("title"))
-        if viewed is None:
-            return f"viewed{on or ' something'}"
-        return f"viewed {_text(viewed)}" + (on if viewed != page else "")
-    what = properties.get("text") or properties.get("element")
-    at = (
-        f" at {_text(properties['locationX'])}, {_text(properties['locationY'])}"
-        if properties.get("locationX") is not None and properties.get("locationY") is not None
-        else ""
-    )
-    return (f"clicked “{_text(what)}”" if what else "clicked") + at + on
+def more(left: Properties) -> str:
+    """Of the properties that words leave out those that are not about the page itself, as JSON; empty if none are."""
+    strange = {name: value for name, value in left.items() if name not in _OF_THE_PAGE}
+    return json.dumps(strange, ensure_ascii=False) if strange else ""
 
 
-def more(properties: Properties) -> str:
-    """The properties that `said` leaves out, as JSON; empty if there are none."""
-    left = {name: value for name, value in properties.items() if name not in _KNOWN}
-    return json.dumps(left, ensure_ascii=False) if left else ""
+def row(line: bytes | str) -> dict[str, str]:
+    """A line of NDJSON as tables show it, the live tail's among them."""
+    action = decode(line)
+    told = said(action["type"], action["properties"])
+    return {
+        "time": action["time"],
+        "when": day_and_clock(action["time"]),
+        "userId": action["userId"],
+        "sessionId": action["sessionId"],
+        "type": action["type"].lower(),
+        "said": told.words,
+        "more": more(told.left),
+    }
 
 
 def lasting(seconds: float) -> str:
@@ -75,8 +74,13 @@ def clock(time: str) -> str:
 
 
 def day_and_clock(time: str) -> str:
-    """The user's own day and clock, to the minute: 2018-10-20 21:37."""
-    return f"{time[:10]} {time[11:16]}"
+    """The user's own day and clock, to the minute, and how far it is from UTC: 2018-10-20 21:37 UTC-06:00."""
+    return f"{time[:10]} {time[11:16]} UTC{'' if time.endswith('Z') else time[-6:]}"
+
+
+def local(time: str, utc_offset: int) -> str:
+    """A time in UTC as `day_and_clock` of a clock that is so many minutes east of it."""
+    return day_and_clock(moment(round(between(_EPOCH, time) * 1_000_000), utc_offset))
 
 
 def timeline(lines: list[dict[str, Any]], pause: float = 60.0) -> list[Action]:
@@ -86,14 +90,14 @@ def timeline(lines: list[dict[str, Any]], pause: float = 60.0) -> list[Action]:
     for line in lines:
         seconds = 0.0 if before is None else between(before, line["time"])
         before = line["time"]
-        properties = line["properties"]
+        told = said(line["type"], line["properties"])
         shown.append(
             Action(
                 before,
                 clock(before),
                 line["type"],
-                said(line["type"], properties),
-                more(properties),
+                told.words,
+                more(told.left),
                 lasting(seconds) if seconds >= pause else "",
             )
         )
@@ -112,7 +116,3 @@ def size(value: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -154,7 +154,7 @@ def test_a_terminal_gets_a_table_without_control_characters(run: Run, kept: Path
     """A table shows local time and readable properties; of ids and properties a terminal gets no control character."""
     for user in HOSTILE[6:8]:
         shown = run("find", "--data", kept, "--user", user, terminal=200).out
-        assert "page: a\\x1b[2J -> b" in shown
+        assert "went a\\x1b[2J → b" in shown
         assert "2018-10-20 23:00:00 +05:45" in shown
         assert_harmless(shown)
     shown = run("find", "--data", kept, "--to", "2018-10-20T23:00:00+05:45", "--limit", "300", terminal=200).out
