@@ -29,8 +29,13 @@ THROTTLED = frozenset(
         "LimitExceededException",
         "KMSThrottlingException",
         "ThrottlingException",
+        "Throttling",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "SlowDown",
     )
 )
+_PASSING = frozenset(("OperationTimeoutException", "RequestTimeout", "InternalServiceException", "InternalFailure"))
 _FORBIDDEN = frozenset(("AccessDeniedException", "AccessDenied", "KMSAccessDeniedException", "AccessDeniedFault"))
 _BAD_CREDENTIALS = frozenset(
     ("UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "ExpiredToken",
@@ -82,7 +87,7 @@ def passes(error: Exception) -> bool:
     """Whether the same call can succeed in a moment: it was throttled, nothing answered, or the service failed."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code(error) in THROTTLED or status >= 500
+        return code(error) in THROTTLED or code(error) in _PASSING or status == 429 or status >= 500
     return isinstance(error, (UnreachableError, HTTPClientError))
 
 
@@ -97,7 +102,7 @@ def sentence(error: Exception, *, what: str, permission: str, make: str) -> str:
     """
     named = code(error)
     if named in _MISSING:
-        return f"{what} does not exist: make it with `{make}`"
+        return _absent(error, what, make)
     if named in _FORBIDDEN:
         return f"{what}: permission {permission} is missing: add it to the role or user ({_message(error)})"
     if named in _BAD_CREDENTIALS:
@@ -110,6 +115,13 @@ def sentence(error: Exception, *, what: str, permission: str, make: str) -> str:
     if isinstance(error, UnreachableError):
         return f"{what} cannot be reached: {error}"
     return f"{what}: {named}: {_message(error)}"
+
+
+def _absent(error: Exception, what: str, make: str) -> str:
+    if code(error) != "NoSuchBucket" or not isinstance(error, ClientError):
+        return f"{what} does not exist: make it with `{make}`"
+    bucket = error.response.get("Error", {}).get("BucketName", "BUCKET")
+    return f"{what}: the bucket {bucket} does not exist: make it with `aws s3 mb s3://{bucket}`, or name another"
 
 
 def _message(error: Exception) -> str:

@@ -38,6 +38,7 @@ from footpath.aws.address import StreamAddress
 from footpath.aws.put import BOUND_SECONDS, MAX_BYTES, MAX_RECORDS, Blob, Outcome, Stream, put
 from footpath.errors import BadSetting, FootpathError, JournalFailed, JournalFull
 from footpath.journal.base import ALL_NEW, Kept, Once
+from footpath.journal.refusal import Full, failing, refusal
 
 PUTS = 8  # PutRecords under way at once: at 20 ms each that is 200,000 records a second, more than a process encodes
 GATHER_SECONDS = 0.005  # between starts of PutRecords that are not full: each costs a millisecond of CPU by itself
@@ -110,6 +111,7 @@ class KinesisJournal:
         self._queue_bytes = 0
         self._last_start = 0.0
         self._trouble: str | None = None
+        self._full = Full()  # of a group of which no shard took anything: where some did, the next may be for those
         self._mending: asyncio.Task[None] | None = None
 
     def append(
@@ -121,18 +123,21 @@ class KinesisJournal:
         """See `Journal.append`, and above for what is otherwise here."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Kept] = loop.create_future()
-        if self._trouble is not None:
-            done.set_exception(JournalFailed(f"the journal cannot be written just now: {self._trouble}"))
+        refused = refusal(self._trouble, self._waiting_bytes, self._max_waiting_bytes)
+        if refused is not None:
+            done.set_exception(refused)
         elif not entries:
             done.set_result(ALL_NEW)
-        elif self._waiting_bytes > self._max_waiting_bytes:
-            done.set_exception(JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment"))
         else:
             self._take(_Append(done, 0, sum([len(entry.actions) for entry in entries])), entries, once)
             if not self._scheduled:
                 self._scheduled = True
                 loop.call_soon(self._start)  # so that all requests that came in the same moment are in the group
         return done
+
+    def refusal(self) -> FootpathError | None:
+        """What an append will most likely be refused with just now, so that its body need not be read; None if not."""
+        return self._full.now() or refusal(self._trouble, self._waiting_bytes, self._max_waiting_bytes)
 
     @property
     def waiting_bytes(self) -> int:
@@ -213,6 +218,8 @@ class KinesisJournal:
             errors = [JournalFailed(f"the journal could not be written: {trouble}")] * len(group)
         if trouble is None:
             self._committed(len(group), time.perf_counter() - began)
+        if isinstance(errors[0], JournalFull) and None not in errors:
+            self._full.met(errors[0])
         for item, error in zip(group, errors, strict=True):
             self._settle(item.owner, error)
         if trouble is not None:
@@ -237,9 +244,8 @@ class KinesisJournal:
 
     def _fail(self, trouble: str) -> None:
         """Refuse what waits, and what comes until the stream can be described."""
-        refusal = JournalFailed(f"the journal cannot be written just now: {trouble}")
         while self._queue:
-            self._settle(self._queue.popleft().owner, refusal)
+            self._settle(self._queue.popleft().owner, failing(trouble))
         self._queue_bytes = 0
         if self._trouble is None:
             _log.error("journal failed", error=trouble, stream=self._stream.name)

@@ -19,7 +19,7 @@ import duckdb
 from pyiceberg.table import Table
 
 from footpath import database
-from footpath.aws import positions
+from footpath.aws import clients, positions
 from footpath.aws.columns import Columns
 from footpath.aws.commit import Ended, Wanted, commit, upload
 from footpath.errors import CommandFailed
@@ -107,6 +107,25 @@ def push(
     Raises:
         CommandFailed: another push of the folder is at work, or the table cannot be written.
     """
+    try:
+        return _push(engine, columns, folder, load, did)
+    except (OSError, *clients.AwsError) as error:
+        told = clients.sentence(
+            error,
+            what="the table",
+            permission="for one of glue:GetTable, glue:UpdateTable, s3:GetObject, s3:PutObject, s3:DeleteObject",
+            make="footpath setup aws --table ADDRESS --apply",
+        )
+        raise CommandFailed(f"{told}; run it again: it goes on where it was") from error
+
+
+def _push(
+    engine: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    folder: Folder,
+    load: Callable[[], Table],
+    did: Callable[[int, int], object],
+) -> Pushed:
     table = load()
     plan = _plan(table.metadata.properties, folder)
     if plan.target <= plan.above or not folder.files:

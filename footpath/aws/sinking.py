@@ -17,7 +17,7 @@ from footpath.aws.address import StreamAddress, TableAddress
 from footpath.aws.columns import Columns
 from footpath.aws.meters import Meters
 from footpath.aws.sink import Limits, Round, Sink, Source, source_of
-from footpath.aws.table import catalog_of, open_table
+from footpath.aws.table import catalog_of, first_look, open_table
 from footpath.errors import BadSetting, CommandFailed
 from footpath.store import parquet
 
@@ -47,7 +47,7 @@ def once(plan: Plan) -> Round:
     with _opened(plan, threading.Event()) as sink:
         try:
             return sink.drain()
-        except clients.AwsError as error:
+        except (OSError, *clients.AwsError) as error:
             raise CommandFailed(_sentence(plan, error)) from error
 
 
@@ -60,7 +60,7 @@ def run(plan: Plan, metrics: str | None = None) -> None:
 
     Raises:
         BadSetting: stream or table cannot be used, now or later.
-        CommandFailed: AWS refuses something that trying again does not mend.
+        CommandFailed: AWS refuses something that trying again does not mend, or cannot be looked at in the beginning.
     """
     stop = threading.Event()
     with _told_to(stop), _opened(plan, stop) as sink, contextlib.ExitStack() as stack:
@@ -93,7 +93,7 @@ def run(plan: Plan, metrics: str | None = None) -> None:
 def _opened(plan: Plan, stop: threading.Event) -> Iterator[Sink]:
     client = clients.client("kinesis", plan.stream.region, plan.stream.endpoint)
     catalog = catalog_of(plan.table)
-    open_table(catalog, plan.table)
+    first_look(catalog, plan.table)
     try:
         source: Source = source_of(client, plan.stream.stream)
     except clients.AwsError as error:

@@ -101,12 +101,15 @@ def open_table(catalog: Catalog, address: TableAddress) -> Table:
 
     Raises:
         BadSetting: it is not there, may not be read, or is not one that the sink can be safe with.
+        AwsError: it could not be looked at just now, and that passes: throttled, not reached, or failing there.
     """
     try:
         table = catalog.load_table((address.namespace, address.table))
     except (NoSuchTableError, NoSuchNamespaceError) as error:
         raise BadSetting(f"{where(address)} does not exist: make it with `{make_command(address)}`") from error
     except clients.AwsError as error:
+        if clients.passes(error):
+            raise
         raise BadSetting(
             clients.sentence(
                 error, what=where(address), permission="glue:GetTable and s3:GetObject", make=make_command(address)
@@ -122,6 +125,25 @@ def open_table(catalog: Catalog, address: TableAddress) -> Table:
     if any(found.get(name) != kind for name, kind in wanted.items()):
         raise BadSetting(f"{where(address)} has other columns than footpath's: choose another name for the table")
     return table
+
+
+def first_look(catalog: Catalog, address: TableAddress) -> Table:
+    """The table, for a command that begins with it and is started again by whoever started it.
+
+    Raises:
+        BadSetting: see `open_table`.
+        CommandFailed: it cannot be looked at just now.
+    """
+    try:
+        return open_table(catalog, address)
+    except (OSError, *clients.AwsError) as error:
+        raise CommandFailed(unseen(address, error)) from error
+
+
+def unseen(address: TableAddress, error: Exception) -> str:
+    """Why a table could not be looked at, when that passes or its files are not as they should be."""
+    told = clients.sentence(error, what=where(address), permission="s3:GetObject", make=make_command(address))
+    return f"{told}; start again in a moment" if clients.passes(error) else told
 
 
 def make_table(catalog: Catalog, address: TableAddress) -> Table:

@@ -30,7 +30,7 @@ def push(
     with needed():
         from footpath.aws.push import folder_of
         from footpath.aws.push import push as push_folder
-        from footpath.aws.table import catalog_of, open_table
+        from footpath.aws.table import catalog_of, first_look, open_table
     from footpath import database, service
     from footpath.aws.address import table_address
     from footpath.aws.columns import Columns
@@ -42,7 +42,7 @@ def push(
     settings = read_settings({"data": data}, file=config)
     address = table_address(table)
     catalog = catalog_of(address)
-    open_table(catalog, address)
+    first_look(catalog, address)
     database.connect(settings.data, readonly=True).close()  # a folder that is none must not become one
     with (
         service.hold(settings.data, "footpath push", "restore a backup of it and push that"),

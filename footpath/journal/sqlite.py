@@ -32,11 +32,11 @@ from footpath.journal import known, rejected
 from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.journal.checkpoint import Checkpoints
 from footpath.journal.known import Rows
+from footpath.journal.refusal import Full, failing, refusal
 from footpath.journal.tombstones import Tombstones
 
 COMPRESS_FROM = 1024  # bytes: zstd level 1 then saves more in SQLite's writes than it costs
 BUSY_STEP_SECONDS = 0.000_5
-FULL_SECONDS = 0.5  # that nobody looks whether a full journal has room again: only the keeper makes some
 REOPEN_SECONDS = 1.0  # between tries to mend a failed journal: a full disk is noticed as free within a second or two
 
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -94,8 +94,7 @@ class SqliteJournal:
         self._committing: asyncio.Future[list[_Outcome]] | None = None
         self._mending: asyncio.Task[None] | None = None
         self._trouble: str | None = None
-        self._full: JournalFull | None = None  # what the last group met that found too many actions
-        self._full_until = 0.0
+        self._full = Full()  # of actions that are not in parts: only the keeper makes room
         self._tombstones = Tombstones()
 
     def append(
@@ -104,8 +103,9 @@ class SqliteJournal:
         """See `Journal.append`."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Kept] = loop.create_future()
-        if (refusal := self._refusal()) is not None:
-            done.set_exception(refusal)
+        refused = refusal(self._trouble, self._waiting_bytes, self._max_waiting_bytes)
+        if refused is not None:
+            done.set_exception(refused)
         elif not entries and once is None and not rejects:
             done.set_result(ALL_NEW)
         else:
@@ -121,16 +121,7 @@ class SqliteJournal:
 
     def refusal(self) -> FootpathError | None:
         """What an append will most likely be refused with just now, so that its body need not be read; None if not."""
-        if self._full is not None and time.monotonic() < self._full_until:
-            return self._full
-        return self._refusal()
-
-    def _refusal(self) -> FootpathError | None:
-        if self._trouble is not None:
-            return JournalFailed(f"the journal cannot be written just now: {self._trouble}")
-        if self._waiting_bytes > self._max_waiting_bytes:
-            return JournalFull(f"{self._waiting_bytes} bytes wait to be written; send again in a moment")
-        return None
+        return self._full.now() or refusal(self._trouble, self._waiting_bytes, self._max_waiting_bytes)
 
     @property
     def waiting_bytes(self) -> int:
@@ -173,7 +164,7 @@ class SqliteJournal:
         elif isinstance(error, FootpathError):
             outcomes = [error] * len(group)
             if isinstance(error, JournalFull):
-                self._full, self._full_until = error, time.monotonic() + FULL_SECONDS
+                self._full.met(error)
         else:
             outcomes = [self._fail(error)] * len(group)
         for item, outcome in zip(group, outcomes, strict=True):
@@ -194,7 +185,7 @@ class SqliteJournal:
         _log.error("journal failed", error=self._trouble, folder=str(self._folder))
         for item in self._waiting:
             if not item.done.done():
-                item.done.set_exception(JournalFailed(f"the journal cannot be written just now: {self._trouble}"))
+                item.done.set_exception(failing(self._trouble))
         self._waiting_bytes -= sum([item.size for item in self._waiting])
         self._waiting = []
         if self._mending is None or self._mending.done():

@@ -1,6 +1,7 @@
 """The journal over a Kinesis stream: the conformance suite where it applies, and what it promises in its own way."""
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -19,6 +20,7 @@ from footpath.aws.address import StreamAddress
 from footpath.aws.kinesis import KinesisJournal
 from footpath.errors import BadSetting, JournalFailed, JournalFull
 from footpath.journal.base import ALL_NEW
+from footpath.journal.refusal import FULL_SECONDS
 from tests.conformance import test_journal as suite
 from tests.conformance import test_journal_once as once_suite
 from tests.conformance.journals import PLENTY, Row, entries, names_of, once, run
@@ -178,13 +180,14 @@ def test_a_batch_over_a_records_limit_is_cut(one: Brook) -> None:
 
 
 class Flaky:
-    """A client of which PutRecords refuses every other record until it has been asked for it three times."""
+    """A client of which PutRecords refuses every other new record until it has been asked for it so many times."""
 
     def __init__(self, client: Any, code: str, times: int = 3) -> None:
         self.client = client
         self.code = code
         self.times = times
         self.asked: dict[bytes, int] = {}
+        self.chosen: set[bytes] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
@@ -193,8 +196,10 @@ class Flaky:
         """Pass on what is not refused."""
         refused = []
         for place, one in enumerate(Records):
+            if one["Data"] not in self.asked and len(self.asked) % 2:
+                self.chosen.add(one["Data"])
             self.asked[one["Data"]] = self.asked.get(one["Data"], 0) + 1
-            if place % 2 and self.asked[one["Data"]] < self.times:
+            if one["Data"] in self.chosen and self.asked[one["Data"]] < self.times:
                 refused.append(place)
         taken = [one for place, one in enumerate(Records) if place not in refused]
         results = iter(self.client.put_records(StreamName=StreamName, Records=taken)["Records"] if taken else ())
@@ -241,6 +246,68 @@ def test_throttled_beyond_the_bound_is_told(fitting: Kinesis, tmp_path: Path) ->
     run(work)
 
 
+class Shut:
+    """A client whose stream takes nothing."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def put_records(self, *, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        """Refuse each record."""
+        assert StreamName
+        return {"Records": [{"ErrorCode": THROTTLED, "ErrorMessage": "slow down"} for _ in Records]}
+
+
+def test_what_would_be_refused_is_known_before(fitting: Kinesis, tmp_path: Path) -> None:
+    """While every shard refuses, more waits than may, or the stream fails, a request is refused unread; not after."""
+
+    async def work() -> None:
+        await fitting.open(tmp_path).close()
+        journal = KinesisJournal(StreamAddress(fitting.streams[tmp_path]), max_waiting_bytes=10, bound=0.2)
+        stream = journal._stream
+        assert journal.refusal() is None
+        journal._stream = stream._replace(client=Shut(fitting.client))
+        waits = journal.append(entries("waits"))
+        assert journal.waiting_bytes > 10
+        assert isinstance(journal.refusal(), JournalFull)
+        with pytest.raises(JournalFull, match="takes no more just now"):
+            await waits
+        assert journal.waiting_bytes == 0
+        assert "takes no more just now" in str(journal.refusal())
+        journal._stream = stream
+        assert await journal.append(entries("taken")) == ALL_NEW
+        await asyncio.sleep(FULL_SECONDS)
+        assert journal.refusal() is None
+        journal._stream = stream._replace(name="nowhere")
+        with pytest.raises(JournalFailed):
+            await journal.append(entries("lost"))
+        assert isinstance(journal.refusal(), JournalFailed)
+        await journal.close()
+
+    run(work)
+    assert names_of(fitting.kept(tmp_path)) == ["taken"]
+
+
+def test_a_shard_that_is_full_alone_does_not_close_the_stream(fitting: Kinesis, tmp_path: Path) -> None:
+    """Where some records of a group are taken the next request is read: it may be for a shard that has room."""
+
+    async def work() -> None:
+        await fitting.open(tmp_path).close()
+        journal = KinesisJournal(StreamAddress(fitting.streams[tmp_path]), max_waiting_bytes=PLENTY, bound=0.2)
+        journal._stream = journal._stream._replace(client=Flaky(fitting.client, THROTTLED, times=10**6))
+        found = await asyncio.gather(
+            *[journal.append(entries(f"{place}")) for place in range(20)], return_exceptions=True
+        )
+        assert any(isinstance(one, JournalFull) for one in found)
+        assert journal.refusal() is None
+        await journal.close()
+
+    run(work)
+
+
 def test_a_stream_that_goes_and_comes_back(fitting: Kinesis, tmp_path: Path) -> None:
     """While the stream is not there appends fail with the command that makes it, and are taken soon after it is."""
 
@@ -250,9 +317,11 @@ def test_a_stream_that_goes_and_comes_back(fitting: Kinesis, tmp_path: Path) -> 
         name = fitting.streams[tmp_path]
         await asyncio.to_thread(fitting.client.delete_stream, StreamName=name)
         end = time.monotonic() + 30
-        while journal.trouble() is None:
+        while "footpath setup aws" not in str(journal.trouble()):  # before, it is there and being deleted
             assert time.monotonic() < end
-            await asyncio.wait([journal.append(entries("lost"))])
+            with contextlib.suppress(JournalFailed):
+                await journal.append(entries("lost"))
+            await asyncio.sleep(0.05)
         with pytest.raises(JournalFailed, match="footpath setup aws"):
             await journal.append(entries("refused"))
         await asyncio.to_thread(fitting.client.get_waiter("stream_not_exists").wait, StreamName=name)
