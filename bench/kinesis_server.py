@@ -14,6 +14,7 @@ from footpath.aws.address import stream_address
 from footpath.aws.kinesis import KinesisJournal
 from footpath.config import Settings
 from footpath.find.duckdb import DuckdbFind
+from footpath.find.overviews import DuckdbOverviews
 from footpath.keys.ring import Ring
 from footpath.keys.source import TableKeys
 from footpath.metrics.counts import Counts
@@ -33,7 +34,7 @@ def open_kinesis(settings: Settings, stack: AsyncExitStack, counts: Counts) -> F
     stack.callback(keys.close)
     forget = LocalForget(settings.data)
     stack.callback(forget.close)
-    return Fittings(journal, find, dict, keys, forget, lambda *_: [])
+    return Fittings(journal, find, dict, keys, forget, None, DuckdbOverviews(find))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from footpath import service
 from footpath.action import Entry, RejectRow
 from footpath.config import Settings
 from footpath.find.duckdb import DuckdbFind
+from footpath.find.overviews import DuckdbOverviews
 from footpath.journal.base import ALL_NEW, Kept, Once
 from footpath.keys.ring import Ring
 from footpath.keys.source import TableKeys
@@ -48,7 +49,7 @@ def open_nowhere(settings: Settings, stack: AsyncExitStack, counts: Counts) -> F
     stack.callback(keys.close)
     forget = LocalForget(settings.data)
     stack.callback(forget.close)
-    return Fittings(Nowhere(), find, dict, keys, forget, lambda *_: [])
+    return Fittings(Nowhere(), find, dict, keys, forget, None, DuckdbOverviews(find))
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def open_embedded(settings: Settings, stack: AsyncExitStack, counts: Counts) -> 
 
     overviews, newest, refusal = DuckdbOverviews(find), DuckdbNewest(find), journal.refusal
     return Fittings(
-        journal, find, ready, keys, forget, rejects, gauges, measured, place, overviews, newest=newest, refusal=refusal
+        journal, find, ready, keys, forget, rejects, overviews, gauges, measured, place, newest=newest, refusal=refusal
     )
 
 
@@ -140,6 +140,7 @@ def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) ->
         from footpath.aws.forgetting import TableForget
         from footpath.aws.kinesis import KinesisJournal
         from footpath.aws.open import catalog_and_address, engine
+        from footpath.aws.overviews import TableOverviews
     from footpath.aws.address import stream_address
 
     place = Place(settings.data, board.SERVER)
@@ -178,7 +179,10 @@ def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) ->
         return _of_journal(journal.waiting_bytes, journal.trouble())
 
     def measured() -> dict[str, float]:
-        lag = age()
+        try:
+            lag = age()
+        except ReadFailed:  # /readyz says why; a table that cannot be read must not take the other metrics along
+            lag = None
         return {TABLE_AGE: math.inf if lag is None else lag}
 
     return Fittings(
@@ -188,10 +192,12 @@ def open_scale_out(settings: Settings, stack: AsyncExitStack, counts: Counts) ->
         keys,
         forget,
         None,
+        TableOverviews(find),
         gauges,
         measured,
         place,
         complete_until=find.complete_until,
+        refusal=journal.refusal,
     )
 
 

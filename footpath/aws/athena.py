@@ -34,7 +34,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0  # seconds between looks at a query; most ta
 START_TRIES = 8  # while too many are started at once: half a minute
 USD_PER_BYTE = 5 / 1e12  # aws.amazon.com/athena/pricing, us-east-1, 2026-11
 LEAST_BYTES = 10_000_000  # a query is billed as at least so many
-_MAKE = "footpath setup aws --apply"
+_MAKE = "footpath setup aws --table iceberg://glue/DATABASE/TABLE --workgroup NAME --results s3://BUCKET/PREFIX --apply"
 _BUSY = frozenset(("TooManyRequestsException", "ThrottlingException"))
 _READS = frozenset(("QUEUED", "RUNNING"))
 
@@ -121,9 +121,19 @@ class Athena:
                 raise
             permission = "athena:" + "".join(word.title() for word in verb.split("_"))
             told = clients.sentence(error, what=self._where, permission=permission, make=_MAKE)
-            if "output location" in told.lower():
-                told += "; add ?output=s3://BUCKET/PREFIX to --find, or name a ?workgroup= that has one"
-            raise ReadFailed(told) from error
+            raise ReadFailed(f"{told}{self._mend(told.lower())}") from error
+
+    def _mend(self, told: str) -> str:
+        """What mends a call that Athena refuses in words alone: all of these are InvalidRequestException."""
+        if "output location" in told:
+            return "; add ?output=s3://BUCKET/PREFIX to --find, or name a ?workgroup= that has one"
+        if "output bucket" in told:
+            return "; make the bucket with `aws s3 mb s3://BUCKET`, or name another with ?output= in --find"
+        if "workgroup" in told and "not found" in told:
+            group = self._address.workgroup
+            make = f"footpath setup aws --workgroup {group} --results s3://BUCKET/PREFIX --apply"
+            return f"; make it with `{make}`, or name another with ?workgroup= in --find"
+        return ""
 
     def start(self, statement: Statement) -> str:
         """Start a query, its id. A start whose answer was lost is the same start when it comes again.

@@ -9,7 +9,7 @@ from footpath.find.sql import Statement
 Row = tuple[Any, ...]
 
 
-_MAKE = "make it with `footpath setup aws --apply`, or name another in --find"
+_MAKE = "make it with `footpath setup aws --table iceberg://CATALOG/NAMESPACE/TABLE --apply`, or name another in --find"
 _NEXT_STEP = {
     "TABLE_NOT_FOUND": _MAKE,
     "SCHEMA_NOT_FOUND": _MAKE,

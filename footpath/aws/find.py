@@ -6,12 +6,10 @@ time until which the table is complete, are never later than what the actions sh
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from datetime import datetime
 
 import pyarrow as pa
 from msgspec import structs
 
-from footpath.action import micros
 from footpath.aws.engine import Begun, Engine, Row
 from footpath.aws.progress import Progress, progress
 from footpath.find import sql
@@ -42,25 +40,25 @@ class TableFind:
 
     def __init__(self, engine: Engine, *, oldest: Callable[[], int | None] = lambda: None) -> None:
         """Read by `engine`; nothing with a time before `oldest()`, in microseconds, which has expired."""
-        self._engine = engine
+        self.engine = engine
         self._oldest = oldest
         self._seen = Progress(0, None)
         self._seen_at = -FRESH_SECONDS
 
     def rows(self, query: Query, shape: Shape) -> Snapshot:
         """See `Find.rows`."""
-        last_seq, query = self._bounded(query)
+        last_seq, query = self.bounded(query, is_page=query.limit is not None)
         by_session = shape is Shape.PATHS and query.limit is None
         order = sql.by_session(query) if by_session else sql.in_time(query)
-        begun = self._engine.begin(sql.over(self._engine.table, query, order))
+        begun = self.engine.begin(sql.over(self.engine.table, query, order))
         shaped = _shaped(begun, shape, with_place=query.limit is not None)
         next(shaped)
         return Snapshot(last_seq, shaped)
 
     def columns(self, query: Query) -> Iterator[pa.Table]:
         """See `Find.columns`."""
-        _, query = self._bounded(query)
-        begun = self._engine.begin(sql.over(self._engine.table, query, sql.in_time(query)))
+        _, query = self.bounded(query, is_page=query.limit is not None)
+        begun = self.engine.begin(sql.over(self.engine.table, query, sql.in_time(query)))
         pieces = _pieces(begun)
         next(pieces)
         return pieces
@@ -72,14 +70,14 @@ class TableFind:
         return self._seen.complete_until
 
     def _look(self) -> Progress:
-        self._seen = progress(self._engine.properties())
+        self._seen = progress(self.engine.properties())
         self._seen_at = time.monotonic()
         return self._seen
 
-    def _bounded(self, query: Query) -> tuple[int, Query]:
+    def bounded(self, query: Query, *, is_page: bool) -> tuple[int, Query]:
         """The highest seq in the table, and the query without what has expired and, for a page, what is newer."""
         last_seq = self._look().last_seq
-        if query.limit is not None and query.last_seq is None:
+        if is_page and query.last_seq is None:
             query = structs.replace(query, last_seq=last_seq)
         oldest = self._oldest()
         if oldest is not None and (query.time_from is None or query.time_from < oldest):
@@ -123,16 +121,11 @@ def _plain(row: Row) -> Row:
     return (
         user_id,
         session_id,
-        _micros(at),
+        sql.micros_of(at),
         int(utc_offset),
         kind,
         properties,
         action_id,
         int(seq),
-        _micros(received_at),
+        sql.micros_of(received_at),
     )
-
-
-def _micros(text: str) -> int:
-    """Microseconds since 1970 of a time as `sql.COLUMNS_OF_TABLE` writes it: `2018-10-20 21:37:28.000000 UTC`."""
-    return micros(datetime.fromisoformat(f"{text[:-4]}+00:00"))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from footpath.find import sql
+from footpath.find.summing import Sum
 from footpath.find.view import View
 from footpath.query import Query
 from footpath.store import parquet
@@ -45,27 +46,23 @@ def cut(query: Query, unit: int) -> Ends | None:
     return Ends(Span(low, high), beside)
 
 
-class Sum(NamedTuple):
-    """One kind of sum: what is taken of each action, and of each row of a summary; `{}` is where they come from."""
+class Ahead(NamedTuple):
+    """Rows of a summary that a sum can take instead of actions: their kind, and what is taken of each."""
 
     kind: int
-    of_actions: str
-    of_summary: str
+    taken: str
 
 
-def rows(
-    view: View, summaries: Summaries | None, wanted: Sum, statement: str, bindings: dict[str, Any] | None = None
-) -> list[tuple[Any, ...]]:
-    """The rows of a statement over what is to be added up, which stands for the `{}` in it.
+def rows(view: View, summaries: Summaries | None, wanted: Sum, ahead: Ahead) -> list[tuple[Any, ...]]:
+    """The rows of a sum.
 
     Args:
         view: with its live parts, if there are summaries.
         summaries: where to look for some; None if they cannot answer.
-        wanted: what is to be added up.
-        statement: adds it up.
-        bindings: of the statement.
+        wanted: the sum.
+        ahead: what it can take of summaries.
     """
-    ends = cut(view.query, UNIT[wanted.kind])
+    ends = cut(view.query, UNIT[ahead.kind])
     made = {} if summaries is None or ends is None else summaries.found()
     used = [segment for segment in segments(view.live) if segment.name in made] if made else []
     covered = {part.id for segment in used for part in segment.parts}
@@ -74,7 +71,7 @@ def rows(
     if source:
         where, values = sql.condition(view.query)
         bound |= values
-        selects.append(wanted.of_actions.replace("{}", f"({source}) WHERE {where}"))
+        selects.append(wanted.taken.replace("{}", f"({source}) WHERE {where}"))
     if used and ends is not None:
         for place, query in enumerate(ends.beside):
             parts = [
@@ -87,17 +84,18 @@ def rows(
                 for name, other in names.items():
                     where = where.replace(f"${name}", f"${other}")
                 select = f"({parquet.stored(f'$files_{place}')}) WHERE {where}"
-                selects.append(wanted.of_actions.replace("{}", select))
+                selects.append(wanted.taken.replace("{}", select))
         low, high = ends.middle
-        where = f"kind = {wanted.kind}"
+        where = f"kind = {ahead.kind}"
         where += "" if low is None else f" AND began >= {low}"
         where += "" if high is None else f" AND began < {high}"
         bound["summaries"] = [parquet.pattern(made[segment.name]) for segment in used]
-        selects.append(wanted.of_summary.replace("{}", f"read_parquet($summaries) WHERE {where}"))
+        selects.append(ahead.taken.replace("{}", f"read_parquet($summaries) WHERE {where}"))
     if not selects:
         return []
     with view.reading():
-        view.cursor.execute(statement.replace("{}", f"({' UNION ALL '.join(selects)})"), bound | (bindings or {}))
+        everything = f"({' UNION ALL '.join(selects)})"
+        view.cursor.execute(wanted.added.replace("{}", everything), bound | wanted.bindings)
         return view.cursor.fetchall()
 
 

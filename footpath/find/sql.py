@@ -13,17 +13,33 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from footpath.action import micros
 from footpath.find.base import Shape
 from footpath.query import Position, Query
+from footpath.store import known
+from footpath.store.known import Known
 
 Bindings = dict[str, Any]
 
 
 class Dialect(NamedTuple):
-    """Where the two differ in a condition: how a bound time is written, and what is bound for it."""
+    """Where the two differ, but for what makes text. `{}` stands for an expression.
+
+    instant, bound_instant   how a bound time is written, and what is bound for it
+    minute                   a time in microseconds since 1970, which may be cut off at its minute
+    told, micros             how a time stands in an answer, and microseconds since 1970 of what then comes
+    page, page_of            how a page, which may be '' or NULL, stands in an answer, and what it was
+    known                    how known properties are looked for
+    """
 
     instant: str
     bound_instant: Callable[[int], Any]
+    minute: str
+    told: str
+    micros: Callable[[Any], int]
+    page: str
+    page_of: Callable[[Any], str | None]
+    known: Known
 
 
 def as_text(micros: int) -> str:
@@ -32,8 +48,28 @@ def as_text(micros: int) -> str:
 
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - its zone is written behind it
-DUCKDB = Dialect("make_timestamp({})", int)
-TRINO = Dialect("CAST({} AS timestamp(6) with time zone)", as_text)
+
+
+def micros_of(text: str) -> int:
+    """Microseconds since 1970 of a time as Trino's CAST to text writes it: `2018-10-20 21:37:28.000000 UTC`."""
+    return micros(datetime.fromisoformat(f"{text[:-4]}+00:00"))
+
+
+def _unmarked(page: str | None) -> str | None:
+    return None if page is None else page[1:]
+
+
+DUCKDB = Dialect("make_timestamp({})", int, "epoch_us({})", "epoch_us({})", int, "{}", lambda page: page, known.DUCKDB)
+TRINO = Dialect(
+    instant="CAST({} AS timestamp(6) with time zone)",
+    bound_instant=as_text,
+    minute="CAST(to_unixtime(date_trunc('minute', {})) AS bigint) * 1000000",
+    told="CAST({} AS varchar)",
+    micros=micros_of,
+    page="'=' || {}",  # Athena's answers do not tell '' from NULL
+    page_of=_unmarked,
+    known=known.TRINO,
+)
 
 _LOCAL = "(time + to_minutes(utc_offset))"
 _OFFSET = """
@@ -159,14 +195,17 @@ def over(table: str, query: Query, order: str) -> Statement:
         query: what is asked for.
         order: `in_time` or `by_session` of the same query.
     """
+    source, bindings = once(table, query)
+    limit = "" if query.limit is None else f" LIMIT {query.limit}"
+    return in_order(f"SELECT {COLUMNS_OF_TABLE} FROM {source} ORDER BY {order}{limit}", bindings)
+
+
+def once(table: str, query: Query) -> tuple[str, Bindings]:
+    """What stands behind FROM for the actions of a table that match, each once, and its bindings; see `over`."""
     inner, bindings = _all_of(_filters(query, TRINO))
     outer, more = _all_of(_places(query, TRINO))
-    limit = "" if query.limit is None else f" LIMIT {query.limit}"
-    text = (
-        f"SELECT {COLUMNS_OF_TABLE} FROM (SELECT *, {_ONE_COPY} AS copy FROM {table} WHERE {inner})"
-        f" WHERE copy = 1 AND {outer} ORDER BY {order}{limit}"
-    )
-    return in_order(text, bindings | more)
+    source = f"(SELECT *, {_ONE_COPY} AS copy FROM {table} WHERE {inner}) WHERE copy = 1 AND {outer}"
+    return source, bindings | more
 
 
 def in_order(text: str, bindings: Bindings) -> Statement:

@@ -25,7 +25,7 @@ import structlog
 from footpath.overview.asked import WIDTHS
 from footpath.store import parquet
 from footpath.store.base import Part
-from footpath.store.known import FROM, HEIGHT, KNOWN, PAGE, TO, WIDTH, X, Y, bucket, cell, text
+from footpath.store.known import DUCKDB, FROM, HEIGHT, PAGE, TO, WIDTH, X, Y, bucket, cell, text
 
 USUAL_PARTS = 32  # 2 million actions: 2 s of work, for which a user who is to be forgotten waits
 MOST_PARTS = 64
@@ -39,12 +39,12 @@ SELECT CAST({COUNT} AS UTINYINT) AS kind, {bucket("epoch_us(time)", UNIT[COUNT])
 FROM read_parquet($files) GROUP BY ALL
 UNION ALL
 SELECT {FLOW}, {bucket("epoch_us(time)", UNIT[FLOW])}, {text(FROM)}, {text(TO)}, NULL, NULL, count(*)
-FROM (SELECT time, {KNOWN} FROM read_parquet($files) WHERE type = 'NAVIGATE') GROUP BY ALL
+FROM (SELECT time, {DUCKDB.columns} FROM read_parquet($files) WHERE type = 'NAVIGATE') GROUP BY ALL
 UNION ALL
 SELECT {CLICK}, began, page, NULL, x, y, count(*)
 FROM (SELECT {bucket("epoch_us(time)", UNIT[CLICK])} AS began, {text(PAGE)} AS page,
              {cell(X, WIDTH)} AS x, {cell(Y, HEIGHT)} AS y
-      FROM (SELECT time, {KNOWN} FROM read_parquet($files) WHERE type = 'CLICK'))
+      FROM (SELECT time, {DUCKDB.columns} FROM read_parquet($files) WHERE type = 'CLICK'))
 WHERE page IS NOT NULL GROUP BY ALL
 """
 _ORDER = f"kind, CASE WHEN kind = {CLICK} THEN a END, began, a, b, y, x"

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from typing import NamedTuple
 
 from starlette.applications import Starlette
@@ -27,17 +28,18 @@ from footpath.metrics.counts import Counts
 from footpath.store.forgetting import Forget
 from footpath.web import docs, metrics, responses
 from footpath.web.auth import Gate, Guard
+from footpath.web.complete import CompleteUntil
 from footpath.web.feed import Feed
 from footpath.web.intake import SUBMIT_PATH, Intake, Limits
 from footpath.web.noting import RETRIEVE_PATH, Noting
 from footpath.web.overviews import CLICKS_PATH, COUNTS_PATH, FLOWS_PATH, SESSIONS_PATH, Overview
 from footpath.web.pages import room
 from footpath.web.readers import Readers
-from footpath.web.rejects import REJECTS_PATH, ReadRejects, Rejects
+from footpath.web.rejects import NO_REJECTS, REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
-from footpath.web.retrieve import CompleteUntil, Retrieve
+from footpath.web.retrieve import Retrieve
 from footpath.web.submit import Submit
-from footpath.web.tail import TAIL_PATH, Tail
+from footpath.web.tail import NO_TAIL, TAIL_PATH, Tail
 from footpath.web.tracker import Tracker
 from footpath.web.users import PATH, Users
 
@@ -47,8 +49,8 @@ class Fittings(NamedTuple):
 
     `ready` says what is wrong, by part; nothing if all is well. `keys` belongs to the loop's thread. `rejects`
     reads those that are kept, in any thread. `gauges` and `measure` give metrics by name, the first in the loop, the
-    second in any thread. `place` is where to write them for other processes. `overviews`, `newest` and `rejects` are
-    None where the fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970)
+    second in any thread. `place` is where to write them for other processes. `newest` and `rejects` are None where the
+    fittings give none. `complete_until` says, in any thread, until when (microseconds since 1970)
     everything that was said to be kept is seen by a read that begins now; it is None where that is always everything.
     `refusal` is what every submit is refused with just now, if it is, so that its body need not be read.
     """
@@ -59,16 +61,18 @@ class Fittings(NamedTuple):
     keys: Ring
     forget: Forget
     rejects: ReadRejects | None
+    overviews: Overviews
     gauges: Callable[[], Mapping[str, float]] = dict
     measure: Callable[[], Mapping[str, float]] = dict
     place: Place | None = None
-    overviews: Overviews | None = None
     complete_until: CompleteUntil | None = None
     newest: Newest | None = None
     refusal: Callable[[], FootpathError | None] = lambda: None
 
 
 Open = Callable[[AsyncExitStack], Fittings]
+
+_NOTHING = HTTPStatus.NOT_FOUND.phrase  # what Starlette says of a path that no route has
 
 
 class App:
@@ -100,20 +104,23 @@ class App:
             stalled_seconds=settings.stalled_seconds,
             complete_until=lambda: self.fittings.complete_until,
         )
-        overview = Overview(lambda: self.overviews, readers)
+        overview = Overview(
+            lambda: self.fittings.overviews, readers, complete_until=lambda: self.fittings.complete_until
+        )
         self._feed = Feed(lambda: self.newest, readers, settings.tails)
         tail = Tail(self._feed, stalled_seconds=settings.stalled_seconds)
         users = Users(lambda: self.fittings.forget, refuse_days=settings.forgotten_days)
         pages = room.routes(
             room.Parts(
                 find=lambda: self.fittings.find,
-                overviews=lambda: self.overviews,
+                overviews=lambda: self.fittings.overviews,
                 readers=readers,
                 gate=self._gate,
                 report=lambda: self.report,
                 measure=lambda: self.fittings.measure,
                 ready=lambda: self.fittings.ready,
                 rejects=lambda: self.fittings.rejects,
+                follows=lambda: self.fittings.newest is not None,
                 keys=lambda: self.fittings.keys,
                 retrieve=retrieve.answer,
                 forget=users.delete,
@@ -155,17 +162,6 @@ class App:
         return self._fittings
 
     @property
-    def overviews(self) -> Overviews:
-        """The overviews of the running server.
-
-        Raises:
-            HTTPException: its store gives none.
-        """
-        if self.fittings.overviews is None:
-            raise HTTPException(404)
-        return self.fittings.overviews
-
-    @property
     def rejects(self) -> ReadRejects:
         """What reads the rejects of the running server.
 
@@ -173,7 +169,7 @@ class App:
             HTTPException: it keeps none.
         """
         if self.fittings.rejects is None:
-            raise HTTPException(404)
+            raise HTTPException(404, NO_REJECTS)
         return self.fittings.rejects
 
     @property
@@ -184,7 +180,7 @@ class App:
             HTTPException: its store does not tell.
         """
         if self.fittings.newest is None:
-            raise HTTPException(404)
+            raise HTTPException(404, NO_TAIL)
         return self.fittings.newest
 
     @property
@@ -255,7 +251,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         if path == SUBMIT_PATH.decode():
             message = f"send POST to {path}"
             return Response(responses.body("method_not_allowed", message), 405, {"allow": "POST"}, "application/json")
-        message = "there is nothing at this path; see /docs"
+        message = "there is nothing at this path; see /docs" if error.detail == _NOTHING else error.detail
         return Response(responses.body("not_found", message), 404, media_type="application/json")
     code = "method_not_allowed" if error.status_code == 405 else "http_error"
     message = f"{request.method} is not for {path}; see /docs" if error.status_code == 405 else error.detail

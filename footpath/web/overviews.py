@@ -12,6 +12,7 @@ from footpath.find.base import Overviews
 from footpath.overview import asked as asking
 from footpath.overview.told import Sessions
 from footpath.query import parameters
+from footpath.web.complete import CompleteUntil, tell
 from footpath.web.readers import Readers
 from footpath.web.responses import NOBODY, following
 
@@ -23,47 +24,64 @@ T = TypeVar("T")
 class Overview:
     """The four routes, over overviews that are there once the server has started."""
 
-    def __init__(self, overviews: Callable[[], Overviews], readers: Readers) -> None:
-        """`overviews` gives them at the time of a request; `readers` has the places of those who read."""
+    def __init__(
+        self,
+        overviews: Callable[[], Overviews],
+        readers: Readers,
+        *,
+        complete_until: Callable[[], CompleteUntil | None] = lambda: None,
+    ) -> None:
+        """Prepare to answer.
+
+        Args:
+            overviews: gives them at the time of a request.
+            readers: has the places of those who read.
+            complete_until: gives what says until when reads have everything; None where they always have.
+        """
         self._overviews = overviews
         self._readers = readers
+        self._complete_until = complete_until
 
     async def sessions(self, request: Request) -> Response:
         """A page of a user's sessions."""
         query: bytes = request.scope["query_string"]
         asked = asking.sessions_of(parameters(query))
-        page = await self._look(request, lambda: self._overviews().sessions(asked))
+        headers: dict[str, str] = {}
+        page = await self._look(request, headers, lambda: self._overviews().sessions(asked))
         if page is None:
             return NOBODY
-        answer = _json(Sessions(page.sessions))
         if page.next_cursor is not None:
-            answer.headers["link"] = following(request.url.path, query, page.next_cursor)
-        return answer
+            headers["link"] = following(request.url.path, query, page.next_cursor)
+        return _json(Sessions(page.sessions), headers)
 
     async def counts(self, request: Request) -> Response:
         """Actions over time."""
         asked = asking.counts_of(parameters(request.scope["query_string"]))
-        return _json(await self._look(request, lambda: self._overviews().counts(asked)))
+        return await self._answer(request, lambda: self._overviews().counts(asked))
 
     async def clicks(self, request: Request) -> Response:
         """Clicks over a page."""
         asked = asking.clicks_of(parameters(request.scope["query_string"]))
-        return _json(await self._look(request, lambda: self._overviews().clicks(asked)))
+        return await self._answer(request, lambda: self._overviews().clicks(asked))
 
     async def flows(self, request: Request) -> Response:
         """Navigations between pages."""
         asked = asking.flows_of(parameters(request.scope["query_string"]))
-        return _json(await self._look(request, lambda: self._overviews().flows(asked)))
+        return await self._answer(request, lambda: self._overviews().flows(asked))
 
-    async def _look(self, request: Request, look: Callable[[], T]) -> T | None:
+    async def _answer(self, request: Request, look: Callable[[], object]) -> Response:
+        headers: dict[str, str] = {}
+        told = await self._look(request, headers, look)
+        return NOBODY if told is None else _json(told, headers)
+
+    async def _look(self, request: Request, headers: dict[str, str], look: Callable[[], T]) -> T | None:
         """What a look gives, in a place of those who read; None when the client has gone before its turn."""
         async with self._readers.place():
             if await request.is_disconnected():
                 return None
+            await tell(headers, self._complete_until(), self._readers)
             return await asyncio.wrap_future(self._readers.start(look))
 
 
-def _json(told: object) -> Response:
-    if told is None:
-        return NOBODY
-    return Response(encode(told), headers={"cache-control": "no-store"}, media_type="application/json")
+def _json(told: object, headers: dict[str, str]) -> Response:
+    return Response(encode(told), headers={"cache-control": "no-store", **headers}, media_type="application/json")

@@ -21,6 +21,10 @@ from footpath.query import known, number, parameters, rfc3339
 from footpath.validate import CODES
 
 REJECTS_PATH = "/api/rejects"
+NO_REJECTS = (
+    "a server over a stream and a table keeps no rejects: the answer to a request names those of it, and"
+    " footpath_actions_rejected_total of /metrics counts them by code"
+)
 PARAMETERS = ("userId", "code", "after", "limit")
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 100

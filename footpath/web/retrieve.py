@@ -14,7 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 from footpath.errors import NotAcceptable
 from footpath.find.answer import page, stream
 from footpath.find.base import Find
-from footpath.query import Query, parse, rfc3339
+from footpath.query import Query, parse
+from footpath.web.complete import CompleteUntil, tell
 from footpath.web.protocol import CUT
 from footpath.web.readers import Readers
 from footpath.web.responses import NOBODY, following
@@ -31,11 +32,6 @@ MEDIA = {
 TOGETHER = 1 << 16
 """Bytes of a narrow answer that are waited for before any are sent. A path is less, as a rule: then it is made in one
 turn of a reader's thread, and goes out whole, with its length."""
-
-COMPLETE_UNTIL = "x-footpath-complete-until"
-"""The header that says, where reads lag behind what is submitted, until when the answer has everything."""
-
-CompleteUntil = Callable[[], int | None]
 
 _log = structlog.get_logger()
 _FORMS = {media.split(";", maxsplit=1)[0]: form for form, media in MEDIA.items()}
@@ -82,18 +78,11 @@ class Retrieve:
         async with self._readers.place():
             if await request.is_disconnected():
                 return NOBODY
-            await self._tell(headers)
+            await tell(headers, self._complete_until(), self._readers)
             body, next_cursor = await asyncio.wrap_future(self._readers.start(page, self._find(), query, form))
         if next_cursor is not None:
             headers["link"] = following(request.url.path, text, next_cursor)
         return Response(body, headers=headers)
-
-    async def _tell(self, headers: dict[str, str]) -> None:
-        """Put into the headers until when the answer has everything: asked before the read, so it is never too late."""
-        complete_until = self._complete_until()
-        if complete_until is not None:
-            until = await asyncio.wrap_future(self._readers.start(complete_until))
-            headers[COMPLETE_UNTIL] = "unknown" if until is None else rfc3339(until)
 
     async def _pieces(
         self, request: Request, query: Query, form: str, headers: dict[str, str]
@@ -102,7 +91,7 @@ class Retrieve:
         async with self._readers.place():
             if await request.is_disconnected():  # while it waited: whoever still waits goes first
                 return
-            await self._tell(headers)
+            await tell(headers, self._complete_until(), self._readers)
             pieces = _made(self._find(), query, form)
             running: Future[Any] = self._readers.start(_begin, pieces, TOGETHER if query.is_narrow else 1)
             try:

@@ -22,6 +22,10 @@ from footpath.web.feed import Feed
 from footpath.web.protocol import CUT, ENDING
 
 TAIL_PATH = "/api/tail"
+NO_TAIL = (
+    "a server over a stream and a table does not follow what comes in: ask /api/retrievelogs for the newest again and"
+    " again, with order=desc and a limit, or read the stream with a Kinesis consumer of your own"
+)
 BEAT_SECONDS = 15.0  # a proxy takes a connection for dead after a minute or so without a byte
 PARAMETERS = ("userId", "sessionId", "logType", "after")
 _MAX_SEQ = 2**63 - 1

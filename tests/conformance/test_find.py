@@ -28,9 +28,10 @@ from footpath.store.local import LocalStore
 
 
 class Fitting(Protocol):
-    """A kind of find, with what fills it, as its tests need it."""
+    """A kind of find, with what fills it, as its tests need it; `times` it is tried where few tries tell nothing."""
 
     find: Find
+    times: int
 
     def keep(self, *names: str, user: str = "u") -> None:
         """Say yes to a batch of a user's actions with these names, one each second."""
@@ -69,6 +70,8 @@ def request(names: Sequence[str], user: str, second: int) -> dict[str, Any]:
 
 class Duckdb:
     """The embedded find over a data folder."""
+
+    times = 100
 
     def __init__(self, folder: Path) -> None:
         database.prepare(folder)
@@ -209,12 +212,12 @@ def test_a_large_answer_comes_in_chunks(fitting: Fitting, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("shape", Shape)
 def test_closing_early_lets_go(fitting: Fitting, shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred answers that are closed after their first chunk, or before it, disturb none after them."""
+    """Many answers that are closed after their first chunk, or before it, disturb none after them."""
     fitting.give_on(monkeypatch, 2)
     fitting.keep(*"abcdefgh")
     fitting.settle()
     fitting.keep(*"ijkl")
-    for place in range(100):
+    for place in range(fitting.times):
         chunks = fitting.find.rows(Query(), shape).rows
         if place % 2:
             assert next(chunks)

@@ -50,6 +50,10 @@ class Api:
         output = asked.get("ResultConfiguration", {}).get("OutputLocation")
         if output is None:
             raise Refused("No output location provided. An output location is required either through the Workgroup")
+        if asked["WorkGroup"] != "primary":
+            raise Refused(f"WorkGroup {asked['WorkGroup']} is not found.")
+        if not output.startswith(f"s3://{self._store.bucket}/"):
+            raise Refused("Unable to verify/create output bucket")
         query = str(uuid.uuid4())
         prefix = output.removeprefix(f"s3://{self._store.bucket}/").rstrip("/")
         place = f"{prefix}/{query}.csv"

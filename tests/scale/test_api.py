@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import inspect
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.scale import servers
 from tests.scale.lake import Lake
 from tests.scale.process import START_SECONDS
 from tests.system import test_api as suite
+from tests.system import test_overviews as overviews
 from tests.system.conftest import Server, wait_until
 from tests.system.test_api import kept, user
 
@@ -72,6 +74,14 @@ def test_a_read_says_until_when_it_has_everything(service: suite.Service) -> Non
             assert datetime.fromisoformat(answer.headers[COMPLETE_UNTIL]) <= datetime.now(UTC)
 
 
-for _name, _test in vars(suite).items():
-    if _name.startswith("test_"):
-        globals()[_name] = _test
+@pytest.mark.parametrize("path", overviews.PATHS)
+def test_an_overview_says_until_when_it_has_everything(service: suite.Service, path: str) -> None:
+    """Each answer of an overview says until when it is complete, which is in the past."""
+    answer = service.server.client.get(path, params=overviews.PATHS[path])
+    assert datetime.fromisoformat(answer.headers[COMPLETE_UNTIL]) <= datetime.now(UTC)
+
+
+for _module in (suite, overviews):
+    for _name, _test in vars(_module).items():
+        if _name.startswith("test_") and "start" not in inspect.signature(_test).parameters:
+            globals()[_name] = _test

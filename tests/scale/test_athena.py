@@ -110,11 +110,15 @@ def test_what_is_missing_is_named_with_the_way_to_mend_it(served: Served, s3: se
     """A table that is not there, and a work group that puts results nowhere, are one sentence with the next step."""
     right = address(served, s3, lake)
     statement = sql.over('"none"', Query(user_id="u"), "time, seq")
-    with pytest.raises(ReadFailed, match=r"TABLE_NOT_FOUND.*footpath setup aws --apply"):
+    with pytest.raises(ReadFailed, match=r"TABLE_NOT_FOUND.*footpath setup aws --table"):
         Athena(right).begin(statement)
     with pytest.raises(ReadFailed, match="does not exist: make it with `footpath setup aws"):
         Athena(right._replace(table="none")).properties()
     with pytest.raises(ReadFailed, match=r"No output location.*add \?output=s3://BUCKET/PREFIX to --find"):
         Athena(right._replace(output=None)).begin(statement)
+    with pytest.raises(ReadFailed, match=r"output bucket; make the bucket with `aws s3 mb.*\?output="):
+        Athena(right._replace(output="s3://nowhere/results")).begin(statement)
+    with pytest.raises(ReadFailed, match=r"w is not found.*make it with `footpath setup aws --workgroup w --results"):
+        Athena(right._replace(workgroup="w")).begin(statement)
     with pytest.raises(ReadFailed, match="cannot be reached"):
         Athena(right._replace(endpoint=f"http://127.0.0.1:1/{uuid.uuid4().hex}")).begin(statement)

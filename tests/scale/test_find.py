@@ -20,6 +20,8 @@ from tests.scale.lake import Lake
 class Table:
     """The find over an Iceberg table; what is kept is put into the table at once, as a sink does it later."""
 
+    times = 12  # an engine takes a tenth of a second to begin
+
     def __init__(self, lake: Lake, engine: Engine, module: ModuleType) -> None:
         """The engine is made by `module`, which has its `CHUNK_ROWS`."""
         self.find = TableFind(engine)

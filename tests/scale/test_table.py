@@ -102,9 +102,9 @@ def test_what_is_missing_is_named_with_the_way_to_mend_it(
 ) -> None:
     """Each thing that can be missing is one sentence that names it and the next step."""
     statement = sql.over('"none"', Query(user_id="u"), "time, seq")
-    with pytest.raises(ReadFailed, match=r"TABLE_NOT_FOUND.*make it with `footpath setup aws --apply`"):
+    with pytest.raises(ReadFailed, match=r"TABLE_NOT_FOUND.*make it with `footpath setup aws --table"):
         Trino(where).begin(statement)
-    with pytest.raises(ReadFailed, match=r"SCHEMA_NOT_FOUND.*make it with `footpath setup aws --apply`"):
+    with pytest.raises(ReadFailed, match=r"SCHEMA_NOT_FOUND.*make it with `footpath setup aws --table"):
         Trino(where._replace(schema="none")).begin(statement)
     with pytest.raises(ReadFailed, match=r"CATALOG_NOT_FOUND.*SHOW CATALOGS"):
         Trino(where._replace(catalog="none")).begin(statement)

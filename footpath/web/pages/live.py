@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from msgspec.json import encode
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,9 +19,9 @@ from footpath.keys.ring import Ring
 from footpath.query import rfc3339
 from footpath.web.pages import words
 from footpath.web.pages.show import Show
-from footpath.web.rejects import ReadRejects
+from footpath.web.rejects import NO_REJECTS, ReadRejects
 from footpath.web.report import Report
-from footpath.web.tail import Tail
+from footpath.web.tail import NO_TAIL, Tail
 
 REJECTS = 10  # shown, the newest
 _TAIL_FIELDS = ("userId", "sessionId", "logType")
@@ -55,7 +56,13 @@ class Live:
         self._last = Sample()
 
     async def tail(self, request: Request) -> Response:
-        """The page, which has JavaScript fetch the events."""
+        """The page, which has JavaScript fetch the events.
+
+        Raises:
+            HTTPException: the server tells of none.
+        """
+        if not self._show.sources.follows():
+            raise HTTPException(404, NO_TAIL)
         given = request.query_params
         asked = {name: given.get(name, "").strip() for name in _TAIL_FIELDS}
         return self._show.page(request, "tail", asked=asked, kinds=list(TYPE_BITS))
@@ -93,6 +100,7 @@ class Live:
             is_admin=is_admin,
             keys=self._told_keys() if is_admin else [],
             rejects=await self._newest_rejects() if is_admin else [],
+            no_rejects="None is kept." if self._rejects() else f"{NO_REJECTS[0].upper()}{NO_REJECTS[1:]}.",
             now=rfc3339(int(datetime.now(UTC).timestamp()) * 1_000_000),
         )
 

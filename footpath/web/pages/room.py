@@ -37,6 +37,7 @@ class Parts(NamedTuple):
     measure: Callable[[], Callable[[], Mapping[str, float]]]
     ready: Callable[[], Callable[[], dict[str, str]]]
     rejects: Callable[[], ReadRejects | None]
+    follows: Callable[[], bool]
     keys: Callable[[], Ring]
     retrieve: "Handler"
     forget: "Handler"
@@ -60,7 +61,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
     from footpath.web.pages.user import User
     from footpath.web.pages.vega import Vega
 
-    show = Show(Sources(parts.find, parts.overviews, parts.readers), Door(parts.gate))
+    show = Show(Sources(parts.find, parts.overviews, parts.readers, parts.follows), Door(parts.gate))
     search, maps = Search(show), Maps(show)
     user = User(show, parts.retrieve, parts.forget)
     live = Live(show, parts.tail, parts.report, parts.measure, parts.ready, parts.rejects, parts.keys)

@@ -39,11 +39,12 @@ _log = structlog.get_logger()
 
 
 class Sources(NamedTuple):
-    """Where pages have what they show from, of the running server."""
+    """Where pages have what they show from, of the running server; `follows` says whether it tells what comes in."""
 
     find: Callable[[], Find]
     overviews: Callable[[], Overviews]
     readers: Readers
+    follows: Callable[[], bool]
 
 
 class Show:
@@ -75,8 +76,8 @@ class Show:
     def page(self, request: Request, template: str, status: int = 200, **told: Any) -> Response:
         """A page, of the template of this name."""
         has_key = key_of(request) is not None
-        here = request.url.path
-        text = self._environment.get_template(f"{template}.html").render(here=here, has_key=has_key, **told)
+        always = {"here": request.url.path, "has_key": has_key, "follows": self.sources.follows()}
+        text = self._environment.get_template(f"{template}.html").render(**always, **told)
         return Response(text, status, HEADERS, "text/html")
 
     def for_role(self, role: Role, handler: Handler) -> Handler:
@@ -91,8 +92,7 @@ class Show:
             except HTTPException as error:
                 if error.status_code != 404:
                     raise
-                told = "footpath does not have this here: a server past one machine leaves some pages out"
-                return self.page(request, "error", 404, title="Not here", message=told)
+                return self.page(request, "error", 404, title="Not here", message=error.detail)
 
         return handle
 
