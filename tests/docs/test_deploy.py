@@ -13,7 +13,7 @@ from footpath.config import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-SERVICES = {"footpath.service", "footpath-sink@.service"}
+SERVICES = {"footpath.service", "footpath-sink@.service", "footpath-stateless.service"}
 EXPOSURE = 2.0  # what systemd-analyze security says: 0 is closed, 10 open, and its own OK ends at 4
 
 
@@ -40,6 +40,7 @@ def commands(text: str) -> set[tuple[str, ...]]:
         "deploy/footpath.service",
         "deploy/footpath-backup.service",
         "deploy/footpath-sink@.service",
+        "deploy/footpath-stateless.service",
         "docs/OPERATE.md",
     ],
 )
@@ -124,3 +125,15 @@ def test_the_service_is_closed() -> None:
         assert service[name] == value
     assert service["MemoryMax"]
     assert int(service["TimeoutStopSec"]) > 30  # the server waits for so long for requests that run
+
+
+def test_a_server_over_a_stream_needs_its_file_and_no_folder() -> None:
+    """The unit does not start without the file that names stream and table, and keeps nothing."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(DEPLOY / "footpath-stateless.service", encoding="utf-8")
+    service = parser["Service"]
+    assert service["EnvironmentFile"] == "/etc/default/footpath"
+    assert not [name for name in service if name.endswith("Directory")]
+    assert service["DynamicUser"] == "yes"
+    assert int(service["TimeoutStopSec"]) > 30
