@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from footpath.overview.asked import GRID
 
+_LARGEST = "1.7976931348623157e308"  # of a double: what is beyond it is infinite, and has no cells
 FROM, TO, PAGE, X, Y, WIDTH, HEIGHT = range(1, 8)
 _PATHS = ("$.pageFrom", "$.pageTo", "$.page", "$.locationX", "$.locationY", "$.pageWidth", "$.pageHeight")
 
@@ -54,7 +55,7 @@ def cell(at: int, size: int, known: Known = DUCKDB) -> str:
     """The SQL of the column or row of the `GRID` that a click falls into; NULL if it is not on the page."""
     place, whole = number(at, known), number(size, known)
     return (
-        f"CASE WHEN {whole} > 0 AND {place} >= 0 AND {place} <= {whole}"
+        f"CASE WHEN {whole} > 0 AND {place} >= 0 AND {place} <= {whole} AND {whole} <= {_LARGEST}"
         f" THEN CAST(least(floor({place} / {whole} * {GRID}), {GRID - 1}) AS {known.small}) END"
     )
 

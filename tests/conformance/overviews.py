@@ -1,6 +1,7 @@
 """What every overview should be: a list comprehension over the actions that were kept, whatever keeps them."""
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from footpath.query import Query, filters, rfc3339
 DAY = 86_400_000_000
 START = 1_793_000_000_000_000 // DAY * DAY
 PAGES = ["home", "item/1", 'a"\\ü', "a\x00", "", "😀"]
-SIZES = [0, 1, 7, 100, 1280, 99.5, 10**30, -5, None, "1280", True, [1], 5e-324]
+SIZES = [0, 1, 7, 100, 1280, 99.5, 10**30, 10**400, -5, None, "1280", True, [1], 5e-324]
 
 times = st.sampled_from([MIN_MICROS, -1, 0, MAX_MICROS]) | st.integers(START, START + 3 * DAY)
 pages = st.sampled_from([*PAGES, None])
@@ -35,7 +36,7 @@ def actions(draw: st.DrawFn) -> tuple[int, str, dict[str, Any]]:
     if kind == "NAVIGATE":
         made |= {name: draw(pages) for name in ("pageFrom", "pageTo") if draw(st.booleans())}
     else:
-        place = st.sampled_from([0, 1, 50, 1279, 1280, 0.5, -1, 10**29, None])
+        place = st.sampled_from([0, 1, 50, 1279, 1280, 0.5, -1, 10**29, 10**400, None])
         made |= {name: draw(place) for name in ("locationX", "locationY") if draw(st.booleans())}
         size = st.just(1280) | st.sampled_from(SIZES)
         made |= {name: draw(size) for name in ("pageWidth", "pageHeight") if draw(st.integers(0, 3))}
@@ -97,8 +98,10 @@ def local(time: int) -> str:
 
 
 def number(value: object) -> float:
-    """A JSON number as it counts; -1 for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
+    """A JSON number as it counts; -1 for anything else, and what no double holds."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > sys.float_info.max:
+        return -1.0
+    return float(value)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from footpath.action import TYPE_BITS
+from footpath.action import MAX_DEPTH, TYPE_BITS
 from footpath.aws.address import AthenaAddress, TrinoAddress
 from footpath.aws.athena import Athena
 from footpath.aws.engine import Engine
@@ -136,17 +136,19 @@ def test_too_many_buckets_are_refused(world: World, monkeypatch: pytest.MonkeyPa
 def test_properties_of_any_form_do_not_stop_an_overview(world: World) -> None:
     """Deep, long and huge values beside what counts, and in its place, change nothing of what is counted."""
     deep: Any = 1
-    for _ in range(400):
+    for _ in range(MAX_DEPTH - 5):
         deep = [deep]
     click = {"page": "p", "locationX": 1, "locationY": 1, "pageWidth": 4, "pageHeight": 4}
     odd: list[dict[str, Any]] = [
         {**click, "deep": deep},
-        {**click, "digits": int("9" * 300)},
-        {**click, "text": "x" * 200_000},
+        {**click, "digits": int("9" * 4_000)},
+        {**click, "text": "x" * 60_000},
         {**click, "locationX": 4},
         {**click, "pageWidth": [4]},
         {**click, "pageWidth": "4"},
         {**click, "pageWidth": 1e308},
+        {**click, "pageWidth": 10**4_000},
+        {**click, "pageWidth": 10**4_000, "locationX": 10**4_000},
     ]
     with world() as here:
         here.go([("u", "s", [(START + place, "CLICK", made) for place, made in enumerate(odd)])])
