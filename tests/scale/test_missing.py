@@ -40,7 +40,7 @@ def test_a_server(one: Brook, trino: servers.Trino) -> None:
     athena = f"athena://lake?table={one.address.table}&region=us-east-1"
     unreached = one.address._replace(endpoint="http://127.0.0.1:9")
     assert "cannot be reached" in told("sink", "--once", "--journal", stream, "--table", str(unreached))
-    assert "none does not exist: make it" in told(
+    assert "lake.none in catalog glue does not exist: make it" in told(
         *words, "--journal", stream, "--find", athena.replace(one.address.table, "none")
     )
 
