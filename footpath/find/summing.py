@@ -63,13 +63,13 @@ WHERE {beyond} ORDER BY ended {order}, session_id LIMIT {asked.limit + 1}
 
 def sessions_told(dialect: Dialect, asked: SessionsOf, rows: Rows, last_seq: int) -> SessionsPage:
     """Its rows, as they are told; `last_seq` is the highest seq that the first page saw."""
-    micros, page = dialect.micros, dialect.page_of
+    micros, page, told_now = dialect.micros, dialect.page_of, rows[: asked.limit]
     told = [
         Session(
             str(asked.query.user_id), session_id, rfc3339(micros(began)), rfc3339(micros(ended)), int(utc_offset),
             int(actions), int(clicks), int(views), int(navigations), page(first), page(last),
         )
-        for session_id, began, ended, utc_offset, actions, clicks, views, navigations, first, last in rows[: asked.limit]
+        for session_id, began, ended, utc_offset, actions, clicks, views, navigations, first, last in told_now
     ]  # fmt: skip
     if len(rows) <= asked.limit:
         return SessionsPage(told, None)
