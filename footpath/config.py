@@ -59,7 +59,7 @@ class Settings:
         64 << 20, "bytes of rejects that are kept, the newest ones: 250,000 usual ones; 0 keeps none"
     )
     read_seconds: float = _setting(900.0, "the longest a read may take; replaced parts are kept a little longer")
-    readers: int = _setting(4, "reads answered at once in a process; further ones wait")
+    readers: int = _setting(4, "reads answered at once in a process, long ones at half of that; further ones wait")
     waiting_reads: int = _setting(64, "reads that may wait for that before further ones get 503: a minute's worth")
     tails: int = _setting(2_000, "how many may follow what comes in, a process: /api/tail; further ones get 503")
     slow_read_seconds: float = _setting(5.0, "a read that takes longer is logged: how it was asked, not for whom")

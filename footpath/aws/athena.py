@@ -27,6 +27,7 @@ from footpath.aws.engine import CONFLICTS, Begun, Conflict, Row, next_step
 from footpath.aws.literal import literal
 from footpath.aws.table import catalog_of, open_table
 from footpath.errors import BadSetting, ReadFailed
+from footpath.find import asker
 from footpath.find.sql import Statement, identifier
 
 CHUNK_ROWS = 5_000  # given on at once: half a megabyte of text
@@ -209,6 +210,7 @@ class _Query(contextlib.AbstractContextManager["_Query"]):
         """
         wait = FIRST_WAIT
         while (told := self._athena.look(self._id))["Status"]["State"] in _READS:
+            asker.current().make_sure()
             if time.monotonic() > self._deadline:
                 seconds = self._athena.read_seconds
                 raise ReadFailed(f"the read took longer than {seconds:g} s; ask for less, or page with limit")

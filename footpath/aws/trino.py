@@ -24,6 +24,7 @@ from footpath.aws.address import TrinoAddress
 from footpath.aws.engine import CONFLICTS, Begun, Conflict, Row, next_step
 from footpath.aws.literal import literal, quoted
 from footpath.errors import BadSetting, ReadFailed
+from footpath.find import asker
 from footpath.find.sql import Statement, identifier
 
 PASSWORD = "FOOTPATH_TRINO_PASSWORD"  # noqa: S105 - the name of the variable
@@ -208,6 +209,7 @@ class _Session:
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> _Page:
         for attempt in range(1, TRIES + 1):
+            asker.current().make_sure()
             if time.monotonic() > self._deadline:
                 seconds = self._trino.read_seconds
                 raise ReadFailed(f"the read took longer than {seconds:g} s; ask for less, or page with limit")

@@ -1,8 +1,8 @@
-"""Ends statements that run past their time: DuckDB looks at no clock of its own.
+"""Ends statements that run past their time, or for nobody: DuckDB looks at no clock of its own.
 
-A read checks its time between two steps (see `view`); one step may still sort for minutes. `Deadlines` has one thread
-that looks every `LOOK_EVERY` seconds and interrupts what is late, and at the end everything. Leaves out what to say
-then: see `View.reading`.
+A read checks its time, and whether who asked is still there, between two steps (see `view`); one step may still sort
+for minutes. `Deadlines` has one thread that looks every `LOOK_EVERY` seconds and interrupts what is late or for nobody
+any more, and at the end everything. Leaves out what to say then: see `View.reading`.
 """
 
 import contextlib
@@ -10,40 +10,54 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 import duckdb
 
 from footpath.errors import ReadFailed
+from footpath.find import asker
+from footpath.find.asker import Asker
 
-LOOK_EVERY = 0.5  # s: a read may take this much longer than its time, and a look costs microseconds
+LOOK_EVERY = 0.2  # s: a read may take this much longer than its time, and a look costs microseconds
 CLOSING_EVERY = 0.02  # s
 CLOSE_SECONDS = 5.0  # that closing waits; a read whose generator was left behind has no statement, and no end either
 
 
+class Interruptible(Protocol):
+    """A connection of DuckDB or SQLite; with nothing running, to interrupt does nothing."""
+
+    def interrupt(self) -> None:
+        """End the statement that runs, from any thread."""
+        ...
+
+
 class Deadlines:
-    """The statements that run, each with the time (of `time.monotonic`) at which it is interrupted."""
+    """The statements that run, each with the time (of `time.monotonic`) at which it is interrupted, and for whom."""
 
     def __init__(self) -> None:
         """Begin to look."""
-        self._running: dict[int, tuple[float, duckdb.DuckDBPyConnection]] = {}
+        self._running: dict[int, tuple[float, Asker, Interruptible]] = {}
+        self._lock = threading.Lock()  # what has ended may serve another: it must not be interrupted for the one before
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="read-deadlines", daemon=True)
         self._thread.start()
 
     @contextlib.contextmanager
-    def over(self, cursor: duckdb.DuckDBPyConnection, deadline: float) -> Iterator[None]:
-        """Interrupt what the cursor runs within the block and after the deadline, again and again.
+    def over(self, connection: Interruptible, deadline: float) -> Iterator[None]:
+        """Interrupt what it runs within the block after the deadline, or once who asked has gone, again and again.
 
         Raises:
             ReadFailed: all is being closed.
         """
         if self._closing.is_set():
             raise ReadFailed("the server is stopping; ask again when it is back")
-        self._running[id(cursor)] = (deadline, cursor)
+        with self._lock:
+            self._running[id(connection)] = (deadline, asker.current(), connection)
         try:
             yield
         finally:
-            del self._running[id(cursor)]
+            with self._lock:
+                del self._running[id(connection)]
 
     def close(self) -> None:
         """Interrupt all that still runs until it has ended: the process must not stay for what nobody waits for."""
@@ -58,7 +72,8 @@ class Deadlines:
             time.sleep(CLOSING_EVERY)
 
     def _interrupt(self, now: float) -> None:
-        for deadline, cursor in list(self._running.values()):
-            if now > deadline:
-                with contextlib.suppress(duckdb.ConnectionException):  # it has ended, and is closed, since
-                    cursor.interrupt()
+        with self._lock:
+            for deadline, who, connection in self._running.values():
+                if now > deadline or who.gone:
+                    with contextlib.suppress(duckdb.ConnectionException):  # it has ended, and is closed, since
+                        connection.interrupt()

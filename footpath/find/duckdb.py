@@ -106,7 +106,8 @@ class DuckdbFind:
         try:
             with self.database() as connection:
                 cursor = self._engine.cursor()
-                with self._deadlines.over(cursor, time.monotonic() + self.read_seconds):  # hot rows may be many
+                deadline = time.monotonic() + self.read_seconds  # hot rows may be many
+                with self._deadlines.over(connection, deadline), self._deadlines.over(cursor, deadline):
                     return View(
                         self.folder,
                         connection,
@@ -117,6 +118,8 @@ class DuckdbFind:
                         read_seconds=self.read_seconds,
                         with_live=with_live,
                     )
+        except apsw.InterruptError as error:
+            raise ReadFailed(f"the read took longer than {self.read_seconds:g} s, or nobody waits for it") from error
         except (apsw.Error, OperatorError) as error:
             raise ReadFailed(f"the journal and the catalog could not be read: {error}") from error
 

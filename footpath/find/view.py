@@ -12,7 +12,7 @@ from msgspec import structs
 
 from footpath import database
 from footpath.errors import PartDamaged, ReadFailed
-from footpath.find import sql
+from footpath.find import asker, sql
 from footpath.find.base import Shape
 from footpath.find.deadline import Deadlines
 from footpath.journal import hot
@@ -52,6 +52,7 @@ class View:
         self._whole = whole
         self._deadline = time.monotonic() + read_seconds
         self._read_seconds = read_seconds
+        self._asker = asker.current()
         self._hot_is_table = False
         self.cursor = cursor
         with database.snapshot(connection):
@@ -118,7 +119,9 @@ class View:
             ReadFailed: a part is damaged.
         """
         try:
-            self._whole.check(parts)
+            for part in parts:
+                self._asker.make_sure()
+                self._whole.check([part])
         except PartDamaged as error:
             raise ReadFailed(
                 f"the stored actions could not be read: {error}; if a user was forgotten meanwhile, ask again"
@@ -174,13 +177,15 @@ class View:
         """A step of the read.
 
         Raises:
-            ReadFailed: its time is over, or DuckDB cannot read what is stored.
+            ReadFailed: its time is over, who asked has gone, or DuckDB cannot read what is stored.
         """
+        self._asker.make_sure()
         if time.monotonic() > self._deadline:
             raise self._late()
         try:
             yield
         except duckdb.InterruptException as error:
+            self._asker.make_sure()
             raise self._late() from error
         except duckdb.Error as error:
             raise ReadFailed(

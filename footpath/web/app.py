@@ -34,7 +34,7 @@ from footpath.web.intake import SUBMIT_PATH, Intake, Limits
 from footpath.web.noting import RETRIEVE_PATH, Noting
 from footpath.web.overviews import CLICKS_PATH, COUNTS_PATH, FLOWS_PATH, SESSIONS_PATH, Overview
 from footpath.web.pages import room
-from footpath.web.readers import Readers
+from footpath.web.readers import Gone, Readers, while_asked
 from footpath.web.rejects import NO_REJECTS, REJECTS_PATH, ReadRejects, Rejects
 from footpath.web.report import Report
 from footpath.web.retrieve import Retrieve
@@ -131,11 +131,11 @@ class App:
         self._router = Starlette(
             lifespan=self._lifespan,
             routes=[
-                Route(RETRIEVE_PATH, retrieve.answer),
-                Route(SESSIONS_PATH, overview.sessions),
-                Route(COUNTS_PATH, overview.counts),
-                Route(CLICKS_PATH, overview.clicks),
-                Route(FLOWS_PATH, overview.flows),
+                Route(RETRIEVE_PATH, while_asked(retrieve.answer)),
+                Route(SESSIONS_PATH, while_asked(overview.sessions)),
+                Route(COUNTS_PATH, while_asked(overview.counts)),
+                Route(CLICKS_PATH, while_asked(overview.clicks)),
+                Route(FLOWS_PATH, while_asked(overview.flows)),
                 Route(TAIL_PATH, tail.answer),
                 Route(REJECTS_PATH, Rejects(lambda: self.rejects).answer, methods=["GET"]),
                 Route("/metrics", self._metrics),
@@ -149,7 +149,12 @@ class App:
                 Route("/", docs.front),
                 *pages,
             ],
-            exception_handlers={FootpathError: self._refused, HTTPException: _http_error, 500: _unexpected},
+            exception_handlers={
+                FootpathError: self._refused,
+                HTTPException: _http_error,
+                Gone: _to_nobody,
+                500: _unexpected,
+            },
         )
         guard = Guard(self._router, self._gate, counts)
         self._rest = Noting(guard, self._router.routes, counts, settings.slow_read_seconds)
@@ -240,6 +245,10 @@ class App:
             told = wrong if self._gate.allows("admin", request.scope["headers"]) else {}
             return JSONResponse({"status": "not ready", **told}, 503, {"retry-after": responses.RETRY_AFTER.decode()})
         return JSONResponse({"status": "ready"})
+
+
+async def _to_nobody(_request: Request, _error: Exception) -> Response:
+    return responses.NOBODY
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -117,5 +117,5 @@ class Feed:
             if fresh is not None:
                 lines = [line for line in follower.chosen(fresh.lines) if line.seq <= until]
                 return Lines(lines, min(fresh.until, until))
-        async with self._readers.place():
-            return await asyncio.wrap_future(self._readers.start(newest.since, follower.query, after, until))
+        async with self._readers.place() as place:
+            return await place.run(newest.since, follower.query, after, until)

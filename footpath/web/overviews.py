@@ -1,6 +1,5 @@
 """GET /api/sessions, /api/counts, /api/clicks and /api/flows: the query string -> what is asked -> one JSON answer."""
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,7 +13,7 @@ from footpath.overview.told import Sessions
 from footpath.query import parameters
 from footpath.web.complete import CompleteUntil, tell
 from footpath.web.readers import Readers
-from footpath.web.responses import NOBODY, following
+from footpath.web.responses import following
 
 SESSIONS_PATH, COUNTS_PATH, CLICKS_PATH, FLOWS_PATH = "/api/sessions", "/api/counts", "/api/clicks", "/api/flows"
 
@@ -47,9 +46,7 @@ class Overview:
         query: bytes = request.scope["query_string"]
         asked = asking.sessions_of(parameters(query))
         headers: dict[str, str] = {}
-        page = await self._look(request, headers, lambda: self._overviews().sessions(asked))
-        if page is None:
-            return NOBODY
+        page = await self._look(headers, lambda: self._overviews().sessions(asked))
         if page.next_cursor is not None:
             headers["link"] = following(request.url.path, query, page.next_cursor)
         return _json(Sessions(page.sessions), headers)
@@ -57,30 +54,28 @@ class Overview:
     async def counts(self, request: Request) -> Response:
         """Actions over time."""
         asked = asking.counts_of(parameters(request.scope["query_string"]))
-        return await self._answer(request, lambda: self._overviews().counts(asked))
+        return await self._answer(lambda: self._overviews().counts(asked))
 
     async def clicks(self, request: Request) -> Response:
         """Clicks over a page."""
         asked = asking.clicks_of(parameters(request.scope["query_string"]))
-        return await self._answer(request, lambda: self._overviews().clicks(asked))
+        return await self._answer(lambda: self._overviews().clicks(asked))
 
     async def flows(self, request: Request) -> Response:
         """Navigations between pages."""
         asked = asking.flows_of(parameters(request.scope["query_string"]))
-        return await self._answer(request, lambda: self._overviews().flows(asked))
+        return await self._answer(lambda: self._overviews().flows(asked))
 
-    async def _answer(self, request: Request, look: Callable[[], object]) -> Response:
+    async def _answer(self, look: Callable[[], object]) -> Response:
         headers: dict[str, str] = {}
-        told = await self._look(request, headers, look)
-        return NOBODY if told is None else _json(told, headers)
+        told = await self._look(headers, look)
+        return _json(told, headers)
 
-    async def _look(self, request: Request, headers: dict[str, str], look: Callable[[], T]) -> T | None:
-        """What a look gives, in a place of those who read; None when the client has gone before its turn."""
-        async with self._readers.place():
-            if await request.is_disconnected():
-                return None
-            await tell(headers, self._complete_until(), self._readers)
-            return await asyncio.wrap_future(self._readers.start(look))
+    async def _look(self, headers: dict[str, str], look: Callable[[], T]) -> T:
+        """What a look gives, in a place of those who read."""
+        async with self._readers.place() as place:
+            await tell(headers, self._complete_until(), place)
+            return await place.run(look)
 
 
 def _json(told: object, headers: dict[str, str]) -> Response:

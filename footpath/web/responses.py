@@ -74,8 +74,8 @@ INTERNAL: tuple[int, Headers, bytes] = (
 )
 """What is answered when footpath itself is at fault."""
 
-NOBODY = Response()
-"""For a client that has gone: nothing of it is sent."""
+NOBODY = Response(status_code=499)
+"""For a client that has gone: nothing of it is sent, and nginx's number for that counts it."""
 
 
 def following(path: str, query: bytes, cursor: str) -> str:

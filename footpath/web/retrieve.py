@@ -1,9 +1,9 @@
 """GET /api/retrievelogs: the query string -> Query -> find -> a streamed answer in the format that Accept asks for."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -17,8 +17,8 @@ from footpath.find.base import Find
 from footpath.query import Query, parse
 from footpath.web.complete import CompleteUntil, tell
 from footpath.web.protocol import CUT
-from footpath.web.readers import Readers
-from footpath.web.responses import NOBODY, following
+from footpath.web.readers import Place, Readers
+from footpath.web.responses import following
 
 MEDIA = {
     "json": "application/json",
@@ -69,43 +69,53 @@ class Retrieve:
         query = parse(text)
         headers = {"content-type": MEDIA[form], "cache-control": "no-store"}
         if query.limit is None:
-            pieces = self._pieces(request, query, form, headers)
-            first = await anext(pieces, _Whole())  # so that what fails at once is answered with its status
+            pieces = self._pieces(query, form, headers)
+            first = await anext(pieces)  # so that what fails at once is answered with its status
             if isinstance(first, _Whole):
                 await pieces.aclose()
                 return Response(first, headers=headers)
             return _Streamed(first, pieces, headers, self._stalled_seconds)
-        async with self._readers.place():
-            if await request.is_disconnected():
-                return NOBODY
-            await tell(headers, self._complete_until(), self._readers)
-            body, next_cursor = await asyncio.wrap_future(self._readers.start(page, self._find(), query, form))
+        async with self._readers.place() as place:
+            await tell(headers, self._complete_until(), place)
+            body, next_cursor = await place.run(page, self._find(), query, form)
         if next_cursor is not None:
             headers["link"] = following(request.url.path, text, next_cursor)
         return Response(body, headers=headers)
 
-    async def _pieces(
-        self, request: Request, query: Query, form: str, headers: dict[str, str]
-    ) -> AsyncGenerator[bytes]:
+    async def _pieces(self, query: Query, form: str, headers: dict[str, str]) -> AsyncGenerator[bytes]:
         """The answer in pieces, none empty but a `_Whole` one; what the headers lack is put into them before."""
-        async with self._readers.place():
-            if await request.is_disconnected():  # while it waited: whoever still waits goes first
-                return
-            await tell(headers, self._complete_until(), self._readers)
-            pieces = _made(self._find(), query, form)
-            running: Future[Any] = self._readers.start(_begin, pieces, TOGETHER if query.is_narrow else 1)
-            try:
-                first = await asyncio.wrap_future(running)
-                yield first
-                while not isinstance(first, _Whole):
-                    running = self._readers.start(next, pieces, None)
-                    piece = await asyncio.wrap_future(running)
-                    if piece is None:
-                        return
-                    if piece:
+        if query.is_narrow:  # short, as a rule
+            async with self._readers.place() as place, aclosing(self._steps(place, query, form, headers)) as steps:
+                first = await anext(steps)
+                if isinstance(first, _Whole) or await self._readers.lengthen(place):
+                    yield first
+                    async for piece in steps:
                         yield piece
-            finally:  # also when the client has gone and a thread is still at work for it
-                running.add_done_callback(lambda _: pieces.close())
+                    return
+        async with (
+            self._readers.place(is_long=True) as place,
+            aclosing(self._steps(place, query, form, headers)) as steps,
+        ):
+            async for piece in steps:
+                yield piece
+
+    async def _steps(self, place: Place, query: Query, form: str, headers: dict[str, str]) -> AsyncGenerator[bytes]:
+        """The same, in a place."""
+        await tell(headers, self._complete_until(), place)
+        pieces = _made(self._find(), query, form)
+        running: Future[Any] = place.start(_begin, pieces, TOGETHER if query.is_narrow else 1)
+        try:
+            first = await asyncio.wrap_future(running)
+            yield first
+            while not isinstance(first, _Whole):
+                running = place.start(next, pieces, None)
+                piece = await asyncio.wrap_future(running)
+                if piece is None:
+                    return
+                if piece:
+                    yield piece
+        finally:  # also when the client has gone and a thread is still at work for it
+            running.add_done_callback(lambda _: pieces.close())
 
 
 class _Whole(bytes):
@@ -148,7 +158,7 @@ class _Streamed(StreamingResponse):
             async with asyncio.timeout(self._stalled_seconds):
                 await send(message)
 
-        async with contextlib.aclosing(self._rest):
+        async with aclosing(self._rest):
             try:
                 await super().__call__(scope, receive, send_in_time)
             except TimeoutError:

@@ -20,6 +20,7 @@ from footpath.find.base import Line, Lines
 from footpath.query import Query, filters, known, number, parameters
 from footpath.web.feed import Feed
 from footpath.web.protocol import CUT, ENDING
+from footpath.web.readers import until_gone
 
 TAIL_PATH = "/api/tail"
 NO_TAIL = (
@@ -108,7 +109,7 @@ class _Events(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events."""
         sending = asyncio.create_task(self._send(scope, send))
-        gone = asyncio.create_task(_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         scope["extensions"][ENDING](sending.cancel)
         try:
             await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -140,8 +141,3 @@ class _Events(Response):
                 async with asyncio.timeout(1.0):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
             raise
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -21,20 +21,31 @@ def server(start: Start) -> Server:
     """A server with one place for readers."""
     settings = {"FOOTPATH_READERS": "1", "FOOTPATH_STALLED_SECONDS": str(STALLED)}
     made = start(environment=settings)
+    fill(made)
+    return made
+
+
+def fill(server: Server) -> None:
+    """Send it what there is to read."""
     for number in range(BATCHES):
         batch = {"userId": f"u{number}", "sessionId": "s", "actions": [ACTION] * EACH}
-        assert made.submit(batch).status_code == 200
-    return made
+        assert server.submit(batch).status_code == 200
+
+
+def ask(server: Server) -> socket.socket:
+    """A client that asks for everything."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    connection.settimeout(30)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(ALL)
+    return connection
 
 
 @contextlib.contextmanager
 def asking(server: Server) -> Iterator[socket.socket]:
     """A client that asks for everything, and takes the first bytes of it."""
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        connection.settimeout(30)
-        connection.connect(("127.0.0.1", server.port))
-        connection.sendall(ALL)
+    with ask(server) as connection:
         assert connection.recv(20).startswith(b"HTTP/1.1 200 ")
         yield connection
 
@@ -59,6 +70,22 @@ def test_the_place_of_a_stalled_reader_is_given_back(server: Server) -> None:
         assert is_cut(connection)
     assert server.events("cut off a client that takes nothing of its answer")
     wait_until("no read runs", lambda: "\nfootpath_reads_running 0.0" in server.client.get("/metrics").text)
+
+
+def test_stalled_readers_leave_half_of_the_places(start: Start) -> None:
+    """With more stalled readers than places, a page and an overview are answered at once; long answers wait."""
+    server = start(environment={"FOOTPATH_READERS": "2", "FOOTPATH_WAITING_READS": "4"})
+    fill(server)
+    with contextlib.ExitStack() as clients:
+        clients.enter_context(asking(server))
+        for _ in range(2):  # these wait for the first; a third must not, since short reads have to
+            clients.enter_context(ask(server))
+        wait_until("they wait", lambda: "\nfootpath_reads_waiting 2.0" in server.client.get("/metrics").text)
+        assert server.retrieve(logType="click").json()["code"] == "busy"
+        began = time.monotonic()
+        assert server.retrieve(logType="click", limit=1).status_code == 200
+        assert server.client.get("/api/counts", params={"fromTime": "2018-10-20", "toTime": "2018-10-20"}).is_success
+        assert time.monotonic() - began < 10  # a third of what those may take that stand in the way of a long one
 
 
 def test_a_slow_reader_gets_everything(server: Server) -> None:

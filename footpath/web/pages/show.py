@@ -4,7 +4,6 @@ The policy lets a page load and send to this server alone, and run no script tha
 properties hold stays text.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +20,7 @@ from footpath.find.base import Find, Overviews
 from footpath.keys.key import Role
 from footpath.web.pages import words
 from footpath.web.pages.door import Door, is_refusal, key_of
-from footpath.web.readers import Readers
+from footpath.web.readers import Readers, while_asked
 from footpath.web.reference import ICON
 from footpath.web.responses import describe
 
@@ -69,9 +68,8 @@ class Show:
 
     async def look(self, step: Callable[[], T]) -> T:
         """What a read gives, in a place of those who read."""
-        readers = self.sources.readers
-        async with readers.place():
-            return await asyncio.wrap_future(readers.start(step))
+        async with self.sources.readers.place() as place:
+            return await place.run(step)
 
     def page(self, request: Request, template: str, status: int = 200, **told: Any) -> Response:
         """A page, of the template of this name."""
@@ -86,7 +84,7 @@ class Show:
         async def handle(request: Request) -> Response:
             try:
                 self.door.let_in(role, request)
-                return await handler(request)
+                return await (handler(request) if request.method == "POST" else while_asked(handler)(request))
             except FootpathError as error:
                 return self._refused(request, error)
             except HTTPException as error:
