@@ -49,6 +49,12 @@ def given(root: Path = Path("/")) -> int | None:
     return min(limits)
 
 
+def beside_a_server() -> int | None:
+    """What a command may use of it, beside a server that has taken its shares: half."""
+    there = given()
+    return None if there is None else there // 2
+
+
 def _limit(file: Path) -> list[int]:
     try:
         text = file.read_text().strip()

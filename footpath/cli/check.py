@@ -18,9 +18,10 @@ def check(data: Data = None, config: Config = None) -> None:
     """
     from footpath import database
     from footpath.config import read_settings
+    from footpath.memory import beside_a_server
     from footpath.store.check import look_at_database, look_at_parts
 
-    settings = read_settings({"data": data}, file=config)
+    settings = read_settings({"data": data}, file=config, memory=beside_a_server())
     damage = actions = 0
     with closing(database.connect(settings.data, readonly=True)) as connection:
         parts, hot_actions, problems, is_whole = look_at_database(connection)

@@ -14,6 +14,7 @@ from typer import Option
 from footpath.action import MAX_ID_LENGTH, TYPE_BITS
 from footpath.config import read_settings
 from footpath.errors import BadQuery
+from footpath.memory import beside_a_server
 from footpath.query import Order, Query, instant
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def opened(data: Path | None, config: Path | None) -> "Iterator[DuckdbFind]":
     from footpath import database, log
     from footpath.find.duckdb import DuckdbFind
 
-    settings = read_settings({"data": data}, file=config)
+    settings = read_settings({"data": data}, file=config, memory=beside_a_server())
     log.configure(settings.log)
     database.connect(settings.data, readonly=True).close()  # first, so that nothing is put into a folder of others
     found = DuckdbFind(settings.data, memory=settings.read_memory, read_seconds=settings.read_seconds)

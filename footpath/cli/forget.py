@@ -47,6 +47,7 @@ def forget(
     from footpath.action import MAX_ID_LENGTH
     from footpath.config import read_settings
     from footpath.keeper.alone import forget_alone
+    from footpath.memory import beside_a_server
     from footpath.query import instant
     from footpath.store.forgetting import told
 
@@ -54,7 +55,9 @@ def forget(
         raise BadQuery(f"USER is {len(user)} characters; every id that is kept has 1 to {MAX_ID_LENGTH}")
     if erase_only_before is not None and allow_return:
         raise BadQuery("--erase-only-before leaves the user what came later; leave --allow-return out")
-    settings = read_settings({"data": data, "find": find, "table": table}, file=config, is_server=False)
+    settings = read_settings(
+        {"data": data, "find": find, "table": table}, file=config, memory=beside_a_server(), is_server=False
+    )
     log.configure(settings.log)
     before = None if erase_only_before is None else instant("--erase-only-before", erase_only_before)
     with _orders(settings) as orders:

@@ -47,10 +47,11 @@ def import_(
     from footpath.config import read_settings
     from footpath.importing import source
     from footpath.importing.run import Account
+    from footpath.memory import beside_a_server
 
     if url is not None and data is not None:
         raise CommandFailed("--data and --url are two ways to import; give one of them")
-    settings = read_settings({"data": data}, file=config)
+    settings = read_settings({"data": data}, file=config, memory=beside_a_server())
     log.configure(settings.log)
     account = Account()
     with ExitStack() as stack:

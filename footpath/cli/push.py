@@ -36,10 +36,11 @@ def push(
     from footpath.aws.columns import Columns
     from footpath.config import read_settings
     from footpath.importing.folder import opened
+    from footpath.memory import beside_a_server
     from footpath.store import parquet
     from footpath.store.local import LocalStore
 
-    settings = read_settings({"data": data}, file=config)
+    settings = read_settings({"data": data}, file=config, memory=beside_a_server())
     address = table_address(table)
     catalog = catalog_of(address)
     first_look(catalog, address)

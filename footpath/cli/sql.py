@@ -31,8 +31,9 @@ def sql(
     from footpath import log
     from footpath.config import read_settings
     from footpath.find import adhoc
+    from footpath.memory import beside_a_server
 
-    settings = read_settings({"data": data}, file=config)
+    settings = read_settings({"data": data}, file=config, memory=beside_a_server())
     log.configure(settings.log)
     with adhoc.run(settings.data, query, memory=settings.read_memory) as table:
         if not terminal.on_terminal():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from footpath import memory as of_memory
 from footpath.config import Settings, in_bytes, read_settings
 from footpath.memory import given, shares
 
@@ -55,6 +56,14 @@ def test_little_memory_lowers_defaults_and_not_what_was_chosen() -> None:
     assert chosen.read_memory == "256MB"
     assert chosen.keeper_memory == lowered.keeper_memory
     assert read_settings(json.loads(json.dumps(asdict(lowered), default=str)), {}) == lowered
+
+
+def test_a_command_takes_shares_of_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command in 1 GiB takes as much for reads as a server in half of that."""
+    monkeypatch.setattr(of_memory, "given", lambda: 2**30)
+    command = read_settings({}, {}, memory=of_memory.beside_a_server())
+    assert command == read_settings({}, {}, memory=2**29)
+    assert in_bytes(command.read_memory) < 110 * 10**6
 
 
 def test_all_shares_together_leave_room_for_the_interpreters() -> None:
