@@ -108,7 +108,7 @@ class App:
             lambda: self.fittings.overviews, readers, complete_until=lambda: self.fittings.complete_until
         )
         self._feed = Feed(lambda: self.newest, readers, settings.tails)
-        tail = Tail(self._feed, stalled_seconds=settings.stalled_seconds)
+        tail = Tail(self._feed, self._gate, stalled_seconds=settings.stalled_seconds)
         users = Users(lambda: self.fittings.forget, refuse_days=settings.forgotten_days)
         pages = room.routes(
             room.Parts(

@@ -7,10 +7,14 @@ can send no headers, as `?key=KEY`; the last only for writing, since addresses e
 CORS: a request with a good key is answered as that key says; preflights carry no key and errors may have none, so for
 those every live key counts. Writing allows credentials, because sendBeacon always sends them; footpath reads no cookie.
 Without keys, pages of this machine's own development servers may write, and none may read.
+
+Without keys, whoever asks by a name of the internet is refused: a page that anybody made can have its name point to
+127.0.0.1 (DNS rebinding), and a proxy that passes such a name on lets in everybody.
 """
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -40,7 +44,7 @@ PREFLIGHT_SECONDS = 7200  # how long a browser may remember a preflight: Chrome'
 EXPOSED = b"Idempotent-Replayed, Link, Retry-After"  # what a page may read of an answer beside what it always may
 
 _BEARER = b"bearer "
-_WANTED = frozenset((b"authorization", b"x-api-key", b"origin"))
+_WANTED = frozenset((b"authorization", b"x-api-key", b"origin", b"host"))
 _ORIGIN = re.compile(rb"[a-z][a-z0-9+.-]{0,30}://[A-Za-z0-9.\[\]:_-]{1,260}|null")
 _TOKENS = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,2000}")
 
@@ -52,11 +56,12 @@ def role_of(path: str) -> Role | None:
 
 
 class Sent(NamedTuple):
-    """The key of a request, its origin, and why there is no key if there is none."""
+    """The key of a request, its origin, why there is no key if there is none, and the host that was asked."""
 
     key: bytes | None
     origin: str | None
     trouble: str
+    host: bytes
 
 
 def sent(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> Sent:
@@ -68,6 +73,7 @@ def sent(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> Sent:
     """
     keys = []
     origin = None
+    host = b""
     trouble = "no key came with the request"
     for name, value in headers:
         if name not in _WANTED:
@@ -79,15 +85,17 @@ def sent(headers: Sequence[tuple[bytes, bytes]], query: bytes = b"") -> Sent:
                 trouble = "Authorization is not of the form Bearer KEY"
         elif name == b"origin":
             origin = value.decode() if _ORIGIN.fullmatch(value) else ""
+        elif name == b"host":
+            host = value
         else:
             keys.append(value.strip())
     if query:
         keys += [unquote_to_bytes(pair[4:]) for pair in query.split(b"&") if pair.startswith(b"key=")]
     if len(keys) == 1 or (keys and keys.count(keys[0]) == len(keys)):
-        return Sent(keys[0], origin, "")
+        return Sent(keys[0], origin, "", host)
     if keys:
         trouble = "the request carries more than one key"
-    return Sent(None, origin, trouble)
+    return Sent(None, origin, trouble, host)
 
 
 class Gate:
@@ -114,12 +122,17 @@ class Gate:
         return self.admit(role, lambda: sent(headers, query if role == "write" else b""))
 
     def admit(self, role: Role, found: Callable[[], Sent]) -> Grant:
-        """The same, for what `sent` gives; it is called only where a key is asked for."""
+        """The same, for what `sent` gives."""
         ring = self._ring()
         ring.refresh()
+        key, origin, trouble, host = found()
         if ring.is_open:
+            if is_of_internet(host):
+                raise Forbidden(
+                    f"without keys footpath serves this machine alone, by its address or as localhost; as"
+                    f" {host.decode('latin-1')[:120]!r} it needs one: footpath key create"
+                )
             return OPEN
-        key, origin, trouble = found()
         if key is None:
             hint = ", X-API-Key: KEY or ?key=KEY" if role == "write" else " or X-API-Key: KEY"
             raise Unauthorized(f"{trouble}: send a {role} key as Authorization: Bearer KEY{hint}")
@@ -193,6 +206,21 @@ class Gate:
         if ring.is_open:
             return role == "write" and _is_here(origin.decode())
         return (ring if grant is None else grant).shares(role, origin.decode())
+
+
+@lru_cache(256)
+def is_of_internet(host: bytes) -> bool:
+    """Whether a Host header is a name that somebody can have in DNS: with a dot, and neither an address nor local."""
+    name = host.decode("latin-1").lower()
+    name = name.partition("]")[0].lstrip("[") if name.startswith("[") else name.partition(":")[0]
+    name = name.rstrip(".")
+    if "." not in name or name.endswith(".localhost"):
+        return False
+    try:
+        ip_address(name)
+    except ValueError:
+        return True
+    return False
 
 
 _VARY = (b"vary", b"Origin")

@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from footpath.errors import ReadFailed
+from footpath.errors import FootpathError
 from footpath.find.base import Line, Lines
 from footpath.query import Query, filters, known, number, parameters
+from footpath.web.auth import Gate
 from footpath.web.feed import Feed
 from footpath.web.protocol import CUT, ENDING
 from footpath.web.readers import until_gone
@@ -45,9 +46,13 @@ _log = structlog.get_logger()
 class Tail:
     """The route, over a feed."""
 
-    def __init__(self, feed: Feed, *, stalled_seconds: float) -> None:
-        """Follow what `feed` hands on; a client that takes nothing for `stalled_seconds` is cut off."""
+    def __init__(self, feed: Feed, gate: Gate, *, stalled_seconds: float) -> None:
+        """Follow what `feed` hands on; a client that takes nothing for `stalled_seconds` is cut off.
+
+        An answer that has no end outlives its key: `gate` is asked again before each piece of it.
+        """
         self._feed = feed
+        self._gate = gate
         self._stalled_seconds = stalled_seconds
         self._last: tuple[bytes, list[Line], Shown] = b"", [], itself
 
@@ -61,7 +66,8 @@ class Tail:
         follow = self._feed.follow(query, after, BEAT_SECONDS)
         if request.method == "HEAD":
             return Response(headers={name.decode(): value.decode() for name, value in _HEAD})
-        return _Events(follow, partial(self._events, shown), self._stalled_seconds)
+        let_in = partial(self._gate.let_in, "read", request.scope["headers"])
+        return _Events(follow, partial(self._events, shown), let_in, self._stalled_seconds)
 
     def _events(self, shown: Shown, lines: Lines) -> bytes:
         """Lines as events. Those who see everything get the same ones, in a row: they are made once."""
@@ -98,11 +104,18 @@ def events(lines: Lines, shown: Shown) -> bytes:
 
 
 class _Events(Response):
-    """The answer: it ends when the client goes or takes nothing, and when the server stops."""
+    """The answer: it ends when the client goes or takes nothing, is no longer let in, and when the server stops."""
 
-    def __init__(self, follow: AsyncGenerator[Lines], events: Callable[[Lines], bytes], stalled_seconds: float) -> None:
+    def __init__(
+        self,
+        follow: AsyncGenerator[Lines],
+        events: Callable[[Lines], bytes],
+        let_in: Callable[[], object],
+        stalled_seconds: float,
+    ) -> None:
         self._follow = follow
         self._events = events
+        self._let_in = let_in
         self._stalled_seconds = stalled_seconds
         self.background = None
 
@@ -128,12 +141,13 @@ class _Events(Response):
             async with asyncio.timeout(self._stalled_seconds):
                 await send({"type": "http.response.body", "body": b"retry: 2000\n\n", "more_body": True})
             async for lines in pieces:
+                self._let_in()
                 async with asyncio.timeout(self._stalled_seconds):
                     await send({"type": "http.response.body", "body": self._events(lines), "more_body": True})
         except TimeoutError:
             _log.warning("cut off a client that takes nothing of its tail", seconds=self._stalled_seconds)
             scope["extensions"][CUT]()
-        except ReadFailed as error:
+        except FootpathError as error:
             _log.warning("a tail ended", reason=str(error))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:  # the server stops: the client is told that this was all for now

@@ -90,13 +90,27 @@ ROUTES = {
     ("GET", "/api/counts"): ("read", 200),
     ("GET", "/api/clicks?page=p&fromTime=2026-01-01&toTime=2026-01-02"): ("read", 200),
     ("GET", "/api/flows?fromTime=2026-01-01&toTime=2026-01-02"): ("read", 200),
+    ("HEAD", "/api/tail"): ("read", 200),
+    ("GET", "/api/tail?nothing-like-this=1"): ("read", 400),
+    ("POST", "/api/tail"): ("read", 405),
     ("GET", "/api/rejects"): ("admin", 200),
     ("POST", "/api/rejects"): ("admin", 405),
+    ("DELETE", "/api/users/nobody"): ("admin", 200),
+    ("DELETE", "/api/users/%2e%2e%2fnobody?before=2018-01-01"): ("admin", 200),
+    ("GET", "/api/users/nobody"): ("admin", 405),
+    ("DELETE", "/api/users/"): ("admin", 400),
+    ("GET", "/metrics"): ("read", 200),
+    ("POST", "/metrics"): ("read", 405),
+    ("GET", "/api/retrievelogs/"): ("admin", 307),
+    ("GET", "//api/retrievelogs?userId=u"): ("", 404),
+    ("GET", "/x/../api/rejects"): ("", 404),
     ("GET", "/api/nothing-is-here"): ("admin", 404),
     ("POST", "/api/submitlogs/"): ("admin", 404),
     ("POST", "/api/%73ubmitlogs"): ("write", 200),
     ("GET", "/healthz"): ("", 200),
     ("GET", "/readyz"): ("", 200),
+    ("GET", "/footpath.js"): ("", 200),
+    ("GET", "/footpath.mjs"): ("", 200),
     ("GET", "/openapi.json"): ("", 200),
     ("GET", "/docs"): ("", 200),
     ("GET", "/"): ("", 200),
@@ -138,6 +152,63 @@ def test_every_route_with_every_key(keyed: Keyed, kind: str, place: str) -> None
             assert not key or key not in answer.text
         assert (answer.headers.get("www-authenticate") == "Bearer") == (answer.status_code == 401)
     assert surprises == []
+
+
+@pytest.mark.parametrize("origin", [SHOP, DESK, OTHER, "null"])
+def test_no_route_is_shared_but_as_its_role_says(keyed: Keyed, origin: str) -> None:
+    """A page of an origin reads what an admin key gives on writing routes and open scripts, and nowhere else."""
+    surprises = []
+    for (method, path), (needed, served) in ROUTES.items():
+        answer = keyed.ask(method, path, {"x-api-key": keyed.keys["admin"], "origin": origin})
+        allowed = answer.headers.get("access-control-allow-origin")
+        wanted = "*" if path.startswith("/footpath.") else None
+        if allowed != wanted or answer.status_code != served or "access-control-allow-credentials" in answer.headers:
+            surprises.append((method, path, needed, answer.status_code, allowed))
+    assert surprises == []
+
+
+def test_a_tail_ends_with_its_key(start: Start, tmp_path: Path) -> None:
+    """Who follows with a key that is revoked meanwhile gets nothing that comes later: the answer ends."""
+    data = tmp_path / "data"
+    keys = {name: create(data, name, name) for name in ("write", "read")}
+    server = start(data)
+    with server.client.stream("GET", "/api/tail?after=0", headers={"x-api-key": keys["read"]}) as answer:
+        lines = answer.iter_lines()
+        assert server.submit(BODY, {"x-api-key": keys["write"]}).status_code == 200
+        assert next(line for line in lines if line.startswith("data: "))
+        assert command(data, "revoke", "read").returncode == 0
+        assert server.submit(BODY, {"x-api-key": keys["write"]}).status_code == 200
+        assert not [line for line in lines if line.startswith("data: ")]
+    assert server.events("a tail ended")
+
+
+OPEN_HOSTS = {
+    "127.0.0.1:8000": 200,
+    "[::1]:8000": 200,
+    "localhost": 200,
+    "x": 200,
+    "evil.example": 403,
+    "127.0.0.1.evil.example:8000": 403,
+}
+
+
+@pytest.mark.parametrize("host", OPEN_HOSTS)
+def test_a_name_of_the_internet_opens_nothing(start: Start, host: str) -> None:
+    """Without keys, what came by a name that anybody's page can have is refused on every route that gives or takes."""
+    server = start()
+    asked = {"host": host}
+    assert server.submit(BODY, asked).status_code == OPEN_HOSTS[host]
+    for method, path in (
+        ("GET", "/api/retrievelogs?userId=u"),
+        ("HEAD", "/api/tail"),
+        ("GET", "/metrics"),
+        ("GET", "/api/rejects"),
+        ("DELETE", "/api/users/nobody"),
+    ):
+        answer = server.client.request(method, path, headers=asked)
+        assert answer.status_code == OPEN_HOSTS[host], (method, path, answer.text)
+    headers = {"x-api-key": create(server.data, "app", "write")} | asked
+    assert server.submit(BODY, headers).status_code == 200
 
 
 def test_two_keys_are_none(keyed: Keyed) -> None:

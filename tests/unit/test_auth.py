@@ -3,6 +3,7 @@
 import pytest
 
 from footpath.config import Settings
+from footpath.web import auth
 from footpath.web.app import App
 from footpath.web.auth import role_of, sent
 
@@ -31,7 +32,7 @@ SENT: dict[str, tuple[Headers, bytes, bytes | None, str]] = {
 def test_the_key_of_a_request(case: str) -> None:
     """A key is found in the three places that it may come in; two different ones are none."""
     headers, query, key, trouble = SENT[case]
-    found, _, why = sent(headers, query)
+    found, _, why, _ = sent(headers, query)
     assert found == key
     assert trouble in why
     assert bool(why) is (key is None)
@@ -55,6 +56,30 @@ def test_the_origin_of_a_request(value: bytes, origin: str) -> None:
     """An Origin header that is none stands for no origin that could be listed, not for its absence."""
     assert sent([(b"origin", value)])[1] == origin
     assert sent([])[1] is None
+
+
+@pytest.mark.parametrize(
+    ("host", "is_of_internet"),
+    [
+        (b"evil.example", True),
+        (b"evil.example:8000", True),
+        (b"EVIL.example.", True),
+        (b"127.0.0.1.nip.example:8000", True),
+        (b"localhost.evil.example", True),
+        (b"127.0.0.1", False),
+        (b"127.0.0.1:8000", False),
+        (b"[::1]:8000", False),
+        (b"[::ffff:127.0.0.1]", False),
+        (b"localhost:8000", False),
+        (b"shop.localhost:8000", False),
+        (b"box", False),
+        (b"", False),
+        (b"\xff.\xfe", True),
+    ],
+)
+def test_a_name_of_the_internet(host: bytes, *, is_of_internet: bool) -> None:
+    """A name that anybody can have point to this machine is told from its addresses and its own names."""
+    assert auth.is_of_internet(host) == is_of_internet
 
 
 def test_a_path_below_api_needs_admin_unless_it_is_named() -> None:

@@ -1,7 +1,7 @@
 """Who may look at pages: a key in a cookie, where keys are asked for; and whether a form was this site's own.
 
 The cookie is the key, for the browser alone (HttpOnly) and never sent along from other sites (SameSite=Strict). It is
-judged as a key in a header is, at every request.
+judged as a key in a header is, at every request. What is typed in is read up to `MAX_FORM`: anybody may send it.
 """
 
 from http.cookies import CookieError, SimpleCookie
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footpath.config import is_loopback
-from footpath.errors import FootpathError, Forbidden
+from footpath.errors import FootpathError, Forbidden, TooLarge
 from footpath.keys.key import Role
 from footpath.web.auth import Gate
 
@@ -42,15 +42,15 @@ class Door:
             Unauthorized: there is no good key.
             Forbidden: the key is not for this.
         """
-        self._gate.let_in(role, headers_with(key_of(request)))
+        self._gate.let_in(role, headers_with(request, key_of(request)))
 
     def is_open_to(self, role: Role, request: Request) -> bool:
         """Whether a request would be let in."""
-        return self._gate.allows(role, headers_with(key_of(request)))
+        return self._gate.allows(role, headers_with(request, key_of(request)))
 
-    def is_good(self, key: str) -> bool:
+    def is_good(self, request: Request, key: str) -> bool:
         """Whether a key lets people read."""
-        return self._gate.allows("read", headers_with(key))
+        return self._gate.allows("read", headers_with(request, key))
 
     @staticmethod
     def enter(response: Response, request: Request, key: str) -> None:
@@ -64,9 +64,11 @@ class Door:
         response.delete_cookie(COOKIE, path="/ui")
 
 
-def headers_with(key: str | None) -> list[tuple[bytes, bytes]]:
-    """The headers of a request that brings a key."""
-    return [] if key is None else [(b"x-api-key", key.encode("utf-8", "replace"))]
+def headers_with(request: Request, key: str | None) -> list[tuple[bytes, bytes]]:
+    """The headers of a request with this key and no other."""
+    given: list[tuple[bytes, bytes]] = request.scope["headers"]
+    kept = [header for header in given if header[0] not in {b"authorization", b"x-api-key", b"origin"}]
+    return kept if key is None else [*kept, (b"x-api-key", key.encode("utf-8", "replace"))]
 
 
 def check_own(request: Request) -> None:
@@ -81,8 +83,16 @@ def check_own(request: Request) -> None:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form that was sent."""
-    body = (await request.body())[:MAX_FORM]
+    """The fields of a form that was sent.
+
+    Raises:
+        TooLarge: it is no form of these pages.
+    """
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM:
+            raise TooLarge(f"this form is over {MAX_FORM} bytes; none of footpath's is")
     return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 

@@ -18,6 +18,7 @@ from footpath.journal.rejected import Chosen
 from footpath.keys.ring import Ring
 from footpath.query import rfc3339
 from footpath.web.pages import words
+from footpath.web.pages.door import headers_with, key_of
 from footpath.web.pages.show import Show
 from footpath.web.rejects import NO_REJECTS, ReadRejects
 from footpath.web.report import Report
@@ -68,10 +69,10 @@ class Live:
         return self._show.page(request, "tail", asked=asked, kinds=list(TYPE_BITS))
 
     async def events(self, request: Request) -> Response:
-        """The events: `/api/tail` for who has the cookie, in words. Empty fields of the form are left out."""
+        """The events: `/api/tail` with the key of the cookie, in words. Empty fields of the form are left out."""
         query = urlencode([(name, text) for name, text in request.query_params.multi_items() if text.strip()])
-        asked = Request(dict(request.scope) | {"query_string": query.encode()}, request.receive)
-        return await self._tail.show(asked, _row)
+        changed = {"query_string": query.encode(), "headers": headers_with(request, key_of(request))}
+        return await self._tail.show(Request(dict(request.scope) | changed, request.receive), _row)
 
     async def status(self, request: Request) -> Response:
         """How the server is."""
@@ -92,7 +93,8 @@ class Live:
         return self._show.page(
             request,
             "status",
-            wrong=wrong,
+            is_well=not wrong,
+            wrong=wrong if is_admin else {},
             rate=max(0.0, rate),
             actions=actions,
             measured=measured,

@@ -105,10 +105,11 @@ class _Login:
         return self._show.page(request, "login", to=_own(request.query_params.get("to", "")), is_wrong=False)
 
     async def enter(self, request: Request) -> Response:
-        """Keep a good key in a cookie."""
+        """Keep a good key in a cookie. Nobody is made to use another's: the form must be our own."""
+        check_own(request)
         form = await form_of(request)
         to, key = _own(form.get("to", "")), form.get("key", "").strip()
-        if not self._show.door.is_good(key):
+        if not self._show.door.is_good(request, key):
             return self._show.page(request, "login", 401, to=to, is_wrong=True)
         response = RedirectResponse(to, 303)
         self._show.door.enter(response, request, key)
