@@ -100,3 +100,28 @@ def test_a_backup_under_load_restores(start: Start, tmp_path: Path) -> None:
         assert restored.stop() == 0
     assert "is not empty" in footpath("backup", tmp_path / "backup 0", "--data", server.data, code=1)
     assert "is not empty" in footpath("restore", tmp_path / "backup 0", "--data", server.data, code=1)
+
+
+def test_a_restored_folder_has_its_keys_and_gives_the_same_sums(start: Start, tmp_path: Path) -> None:
+    """Keys that were good, and revoked ones that were not, are so after a restore; overviews say what they said."""
+    data, backup, again = tmp_path / "data", tmp_path / "backup", tmp_path / "again"
+    keys = {name: footpath("key", "create", "--role", "admin", "--name", name, "--data", data).strip() for name in "ab"}
+    footpath("key", "revoke", "b", "--data", data)
+    server = start(data, environment=MERGING)
+    headers = {"x-api-key": keys["a"]}
+    body = {"userId": "u", "sessionId": "s", "actions": [{"time": "2018-10-20T21:37:28Z", "type": "CLICK"}] * 3_000}
+    for _ in range(4):
+        held = server.parts()
+        assert server.submit(body, headers).status_code == 200
+        wait_until("it was flushed", lambda held=held: server.parts() - held)  # type: ignore[misc]
+    wait_until("it was summed up", lambda: list((data / "summaries").glob("*.parquet")))
+    counts = "/api/counts?bucket=day&fromTime=2018-10-20&toTime=2018-10-20"
+    said = server.client.get(counts, headers=headers).json()
+    assert said["counts"][0]["CLICK"] == 12_000
+    footpath("backup", backup, "--data", data)
+    footpath("restore", backup, "--data", again)
+    restored = start(again, environment=MERGING)
+    assert restored.client.get(counts, headers=headers).json() == said
+    wait_until("it was summed up again", lambda: list((again / "summaries").glob("*.parquet")))
+    assert restored.client.get(counts, headers=headers).json() == said
+    assert restored.client.get(counts, headers={"x-api-key": keys["b"]}).status_code == 401
