@@ -53,7 +53,7 @@ bench-fill: .venv/developing
 bench-find: .venv/developing
 	$(BIN)/python -m bench.find --data $(FILLED)
 
-include tests/torture.mk tests/scale/scale.mk tests/browser/browser.mk
+include tests/torture.mk tests/scale/scale.mk tests/browser/browser.mk tests/deploy/deploy.mk
 
 bench-overload: .venv/developing
 	PUBLISH=$(PUBLISH) $(BIN)/python -m bench.overload
