@@ -294,7 +294,8 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
         """Answer what cannot be read on from, and close; only close where that would be taken for an earlier answer."""
         behind = self.pipeline or not (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]
-        if behind and (self.pipeline or self._in_head or not self._receiving):
+        begun = behind and getattr(self.cycle, "response_started", False)  # a stream, which this would stand in
+        if begun or (behind and (self.pipeline or self._in_head or not self._receiving)):
             self.transport.close()
             return
         self._intake.counts.answered("other", status)

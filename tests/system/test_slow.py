@@ -79,6 +79,17 @@ def test_a_body_that_does_not_end_is_cut(impatient: Server, path: bytes) -> None
     assert 1.5 <= seconds < 4.5
 
 
+def test_a_body_that_does_not_end_cuts_a_stream(impatient: Server) -> None:
+    """A tail whose request has a body that stops is closed after body_seconds, with no second answer in the first."""
+    with impatient.connect() as connection:
+        connection.sendall(b"GET /api/tail HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n[")
+        answer, seconds = until_closed(connection)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert 1.5 <= seconds < 4.5
+
+
 def test_a_slow_body_gets_through(impatient: Server) -> None:
     """A body that takes longer than body_seconds, but comes with more than 1 KB a second, is stored."""
     padded = BODY[:-1] + b" " * 20_000 + b"}"
