@@ -13,10 +13,11 @@ _SHARES = {  # what one of it may take of the memory, and the least that is of u
     "connections": (100_000, 256),  # a connection takes 8 KB while it is idle, and what is on its way
     "waiting_bytes": (16, 8 << 20),  # twice what a body may be, nearly
     "held_bytes": (32, 8 << 20),
+    "answer_bytes": (32, 8 << 20),  # a page's answer, about
     "read_memory": (5, 64 * MB),  # DuckDB fails, whatever it may spill, where it has too little for a vector of texts
     "keeper_memory": (8, 48 * MB),
 }
-_OF_EACH_WORKER = ("connections", "waiting_bytes", "held_bytes", "read_memory")
+_OF_EACH_WORKER = ("connections", "waiting_bytes", "held_bytes", "answer_bytes", "read_memory")
 
 
 def given(root: Path = Path("/")) -> int | None:

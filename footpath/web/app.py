@@ -97,7 +97,9 @@ class App:
         also = settings.tracker_submit_path.encode()
         self.intake = Intake(submit, self._gate, limits, counts, path=also, refusal=self._refusal)
         tracker = Tracker(settings)
-        self._readers = readers = Readers(settings.readers, settings.waiting_reads)
+        self._readers = readers = Readers(
+            settings.readers, settings.waiting_reads, unsent=self.intake.unsent, answer_bytes=settings.answer_bytes
+        )
         retrieve = Retrieve(
             lambda: self.fittings.find,
             readers,

@@ -200,6 +200,11 @@ class Protocol(HttpToolsProtocol):
             if waited > allowed:
                 end()
 
+    def unsent(self) -> int:
+        """See `intake.Connection`. An answer that has no end is given piece by piece, and there are `tails` at most."""
+        is_endless = self._when_ending is not None and self.cycle is not None and not self.cycle.response_complete
+        return 0 if is_endless else int(self.transport.get_write_buffer_size())
+
     def _patience(self, limits: Limits) -> tuple[float, Callable[[], object]]:
         """How long it may be in its state, and what happens then."""
         idle = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]

@@ -24,6 +24,7 @@ from footpath.web.protocol import CUT, ENDING
 from footpath.web.readers import until_gone
 
 TAIL_PATH = "/api/tail"
+PIECE = 1 << 16  # bytes given to a connection at once: what waits for a client is then no more than two of these
 NO_TAIL = (
     "a server over a stream and a table does not follow what comes in: ask /api/retrievelogs for the newest again and"
     " again, with order=desc and a limit, or read the stream with a Kinesis consumer of your own"
@@ -142,8 +143,11 @@ class _Events(Response):
                 await send({"type": "http.response.body", "body": b"retry: 2000\n\n", "more_body": True})
             async for lines in pieces:
                 self._let_in()
-                async with asyncio.timeout(self._stalled_seconds):
-                    await send({"type": "http.response.body", "body": self._events(lines), "more_body": True})
+                made = self._events(lines)
+                for start in range(0, len(made), PIECE):
+                    async with asyncio.timeout(self._stalled_seconds):
+                        piece = made[start : start + PIECE]
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
         except TimeoutError:
             _log.warning("cut off a client that takes nothing of its tail", seconds=self._stalled_seconds)
             scope["extensions"][CUT]()

@@ -32,13 +32,13 @@ def fill(server: Server) -> None:
         assert server.submit(batch).status_code == 200
 
 
-def ask(server: Server) -> socket.socket:
-    """A client that asks for everything."""
+def ask(server: Server, request: bytes = ALL) -> socket.socket:
+    """A client that asks for everything, and has a small buffer."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     connection.settimeout(30)
     connection.connect(("127.0.0.1", server.port))
-    connection.sendall(ALL)
+    connection.sendall(request)
     return connection
 
 
@@ -86,6 +86,21 @@ def test_stalled_readers_leave_half_of_the_places(start: Start) -> None:
         assert server.retrieve(logType="click", limit=1).status_code == 200
         assert server.client.get("/api/counts", params={"fromTime": "2018-10-20", "toTime": "2018-10-20"}).is_success
         assert time.monotonic() - began < 10  # a third of what those may take that stand in the way of a long one
+
+
+def test_pages_that_nobody_takes_are_bounded(start: Start) -> None:
+    """While pages that clients asked for and do not take are too many bytes, reads are refused; then all is well."""
+    server = start(environment={"FOOTPATH_ANSWER_BYTES": "10000000"})
+    fill(server)
+    page = ALL.replace(b"logType=click", b"logType=click&limit=3000")
+    with contextlib.ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(ask(server, page))
+        wait_until("one is refused", lambda: server.retrieve(userId="u1", limit=1).status_code == 503)
+        refused = server.retrieve(userId="u1", limit=1)
+        assert (refused.json()["code"], "retry-after" in refused.headers) == ("busy", True)
+        assert server.submit({"userId": "u", "sessionId": "s", "actions": [ACTION]}).status_code == 200
+    wait_until("reads are served", lambda: server.retrieve(userId="u1", limit=1).status_code == 200)
 
 
 def test_a_slow_reader_gets_everything(server: Server) -> None:

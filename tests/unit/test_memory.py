@@ -71,7 +71,9 @@ def test_all_shares_together_leave_room_for_the_interpreters() -> None:
     for memory in (400 * MIB, 1_000 * MIB, 3_000 * MIB):
         for workers in (1, 4):
             settings = read_settings({"workers": workers}, {}, memory=memory)
-            process = settings.waiting_bytes + settings.held_bytes + in_bytes(settings.read_memory)
+            process = (
+                settings.waiting_bytes + settings.held_bytes + settings.answer_bytes + in_bytes(settings.read_memory)
+            )
             process += 8_000 * settings.connections
             if memory // workers >= 400 * MIB:
                 assert workers * process + 2 * in_bytes(settings.keeper_memory) < memory - 70_000_000
