@@ -67,7 +67,7 @@ class Settings:
         30.0,
         "how long a client may take over a megabyte of its answer before it is cut off: it holds a place of `readers`",
     )
-    answer_bytes: int = _setting(64 << 20, "bytes of answers that wait for their clients before further reads get 503")
+    answer_bytes: int = _setting(64 << 20, "bytes of answers that wait for their clients before more get 503")
     read_memory: str = _setting("256MB", "memory DuckDB may use for reads in a process before it spills to disk")
     keeper_memory: str = _setting("256MB", "memory DuckDB may use for each of flush and merge before it spills to disk")
     tracker_path: str = _setting("/footpath.js", "where the tracker of pages is; ad blockers know common names")

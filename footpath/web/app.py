@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from footpath.config import Settings
-from footpath.errors import FootpathError
+from footpath.errors import Busy, FootpathError
 from footpath.find.base import Find, Newest, Overviews
 from footpath.journal.base import Journal
 from footpath.keys.ring import Ring
@@ -71,6 +71,8 @@ class Fittings(NamedTuple):
 
 
 Open = Callable[[AsyncExitStack], Fittings]
+SMALL = frozenset(("/healthz", "/readyz", "/metrics"))
+"""Paths that are answered however much waits to be taken: who watches a server asks for them."""
 
 _NOTHING = HTTPStatus.NOT_FOUND.phrase  # what Starlette says of a path that no route has
 
@@ -97,9 +99,7 @@ class App:
         also = settings.tracker_submit_path.encode()
         self.intake = Intake(submit, self._gate, limits, counts, path=also, refusal=self._refusal)
         tracker = Tracker(settings)
-        self._readers = readers = Readers(
-            settings.readers, settings.waiting_reads, unsent=self.intake.unsent, answer_bytes=settings.answer_bytes
-        )
+        self._readers = readers = Readers(settings.readers, settings.waiting_reads)
         retrieve = Retrieve(
             lambda: self.fittings.find,
             readers,
@@ -158,8 +158,9 @@ class App:
                 500: _unexpected,
             },
         )
-        guard = Guard(self._router, self._gate, counts)
-        self._rest = Noting(guard, self._router.routes, counts, settings.slow_read_seconds)
+        self._guard = Guard(self._router, self._gate, counts)
+        self._answer_bytes = settings.answer_bytes
+        self._rest = Noting(self._unless_full, self._router.routes, counts, settings.slow_read_seconds)
 
     @property
     def fittings(self) -> Fittings:
@@ -200,6 +201,19 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request that is not for `submitlogs`, or the start and stop of the server."""
         await self._rest(scope, receive, send)
+
+    async def _unless_full(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, unless what clients have not taken of their answers is too much: that is all in memory.
+
+        Also an open page may be asked for by ten thousand connections of somebody who takes nothing of it.
+        """
+        if scope["type"] == "http" and scope["path"] not in SMALL:
+            unsent = self.intake.unsent()
+            if unsent > self._answer_bytes:
+                error = Busy(f"{unsent} bytes of answers wait for their clients to take them; ask again in a moment")
+                await (await self._refused(Request(scope), error))(scope, receive, send)
+                return
+        await self._guard(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:

@@ -4,8 +4,7 @@ All routes that read what is stored share one `Readers`, so that they are bounde
 somebody waits for the answer (`while_asked`): when it is left, what still runs in it is interrupted.
 
 An answer that is streamed holds its place for as long as its client takes. Such long ones get half of the places at
-most, and of those who may wait: however slowly they are taken, the other half is there for short reads. What is
-answered whole, like a page, waits in memory: while that is too much of it, nobody gets a place.
+most, and of those who may wait: however slowly they are taken, the other half is there for short reads.
 """
 
 import asyncio
@@ -52,15 +51,8 @@ class Place:
 class Readers:
     """Belongs to one event loop."""
 
-    def __init__(
-        self, readers: int, waiting_reads: int, *, unsent: Callable[[], int] = int, answer_bytes: int = 1
-    ) -> None:
-        """Have places for `readers` at once, and let `waiting_reads` wait for one.
-
-        Nobody gets one while `unsent` bytes of answers are more than `answer_bytes`.
-        """
-        self._unsent = unsent
-        self._answer_bytes = answer_bytes
+    def __init__(self, readers: int, waiting_reads: int) -> None:
+        """Have places for `readers` at once, and let `waiting_reads` wait for one."""
         self._free = asyncio.Semaphore(readers)
         self._free_for_long = asyncio.Semaphore(max(1, readers // 2))
         self._waiting = self._waiting_long = self._running = 0
@@ -78,8 +70,6 @@ class Readers:
         Raises:
             Busy: too many wait for one already.
         """
-        if (unsent := self._unsent()) > self._answer_bytes:
-            raise Busy(f"{unsent} bytes of answers wait for their clients to take them; ask again in a moment")
         place = Place(self._threads)
         try:
             if is_long and not await self.lengthen(place):

@@ -100,6 +100,7 @@ def test_pages_that_nobody_takes_are_bounded(start: Start) -> None:
         refused = server.retrieve(userId="u1", limit=1)
         assert (refused.json()["code"], "retry-after" in refused.headers) == ("busy", True)
         assert server.submit({"userId": "u", "sessionId": "s", "actions": [ACTION]}).status_code == 200
+        assert [server.client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
     wait_until("reads are served", lambda: server.retrieve(userId="u1", limit=1).status_code == 200)
 
 
