@@ -21,6 +21,7 @@ from footpath import database
 from footpath.decode import read
 from footpath.errors import ReadFailed
 from footpath.find import answer, slices
+from footpath.find.asker import Asker, serving
 from footpath.find.base import Shape
 from footpath.find.deadline import Deadlines
 from footpath.find.duckdb import DuckdbFind
@@ -105,9 +106,12 @@ def test_a_long_statement_is_interrupted(stack: ExitStack) -> None:
     assert cursor.execute("SELECT 1").fetchall() == [(1,)]
 
 
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "nobody waits"])
 @pytest.mark.parametrize("step", ["keep_hot", "execute"])
-def test_closing_ends_what_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """A read that would go on for hours fails within seconds when its find is closed: no stop waits for it."""
+def test_closing_and_going_end_what_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, *, is_closed: bool
+) -> None:
+    """A read that would go on for hours fails within seconds when its find is closed, or when who asked has gone."""
     keep(folder, [10] * 2)
     monkeypatch.setattr(hot, "READ_BYTES", 1)
     begun = threading.Event()
@@ -122,14 +126,19 @@ def test_closing_ends_what_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(View, step, for_hours)
     find = DuckdbFind(folder, memory="100MB", read_seconds=3_600)
+    asker = Asker()
     with ThreadPoolExecutor(1) as thread:
-        reading = thread.submit(rows_of(Shape.PATHS), find)
+        reading = thread.submit(serving, asker, lambda: rows_of(Shape.PATHS)(find))
         assert begun.wait(10)
         started = time.monotonic()
-        find.close()
+        if is_closed:
+            find.close()
+        else:
+            asker.gone = True
         with pytest.raises(ReadFailed):
             reading.result(10)
     assert time.monotonic() - started < 4
+    find.close()
 
 
 @pytest.mark.parametrize("shape", Shape)
