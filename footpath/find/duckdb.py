@@ -98,9 +98,11 @@ class DuckdbFind:
             connection = database.connect(self.folder, readonly=True)
         try:
             yield connection
-        finally:
-            with self._lock:
-                self._idle.append(connection)
+        except BaseException:  # a statement that was interrupted may not have let go of it: the next would be, too
+            connection.close(True)  # noqa: FBT003
+            raise
+        with self._lock:
+            self._idle.append(connection)
 
     def _view(self, query: Query, *, with_live: bool = False) -> View:
         try:
