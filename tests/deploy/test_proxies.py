@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -25,7 +25,7 @@ from tests.deploy.conftest import Server, Start, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 NAME = "logs.example.com"
-BATCH = {"userId": "u", "sessionId": "s", "actions": [{"time": "2018-10-20T21:37:28Z", "type": "VIEW"}]}
+BATCH: dict[str, Any] = {"userId": "u", "sessionId": "s", "actions": [{"time": "2018-10-20T21:37:28Z", "type": "VIEW"}]}
 ALL = {"fromTime": "2018-10-01", "toTime": "2018-10-31"}
 
 
