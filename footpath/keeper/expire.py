@@ -16,6 +16,7 @@ rows lie where in it, so that one action of the year 9999 would keep the others 
 
 from collections.abc import Sequence
 
+import apsw
 import duckdb
 
 from footpath.keeper.rewrite import Rows, without
@@ -51,5 +52,10 @@ def rewrite(engine: duckdb.DuckDBPyConnection, store: LocalStore, part: Part, ol
         if new is not None:
             store.path(new).unlink()
         raise
-    store.replace([part], [] if new is None else [new])
+    try:
+        store.replace([part], [] if new is None else [new])
+    except apsw.FullError:  # see `Merge`
+        if new is not None:
+            store.path(new).unlink()
+        raise
     return 0 if new is None else new.rows

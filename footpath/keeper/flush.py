@@ -90,6 +90,11 @@ def flush(
         if part is not None:
             store.path(part).unlink()
         raise
-    store.add([] if part is None else [part], last)
+    try:
+        store.add([] if part is None else [part], last)
+    except apsw.FullError:  # see `Merge`
+        if part is not None:
+            store.path(part).unlink()
+        raise
     store.trim()
     return int(number)

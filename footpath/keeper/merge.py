@@ -15,6 +15,7 @@ steps    A `Merge` pauses after each part, so that a smaller merge that falls du
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
+import apsw
 import duckdb
 
 from footpath.store import parquet
@@ -82,6 +83,10 @@ def merge(engine: duckdb.DuckDBPyConnection, store: LocalStore, runs: Sequence[R
 class Merge:
     """Merges some runs into one: an iterator of the rows of each part as it is written.
 
+    When its transaction fails, SQLite's log may hold it nevertheless, until the next one is written over it: a crash in
+    between would bring it back, and with it the new parts. So their files stay then, for the sweep of the next start.
+    Only of a full disk it is certain that the end of the transaction was not written: then they make room at once.
+
     It counts once the iterator has ended. Until then `old` are the parts that it reads, and `new` those that it wrote,
     which are in no catalog; whoever writes one of either anew in between says so with `put`.
     """
@@ -116,6 +121,11 @@ class Merge:
                     self.new.append(part)
                     return part.rows
             self._finish()
+        except apsw.Error as error:
+            if isinstance(error, apsw.FullError):
+                self.abandon()
+            self._is_over = True
+            raise
         except Exception:
             self.abandon()
             raise

@@ -6,14 +6,17 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import apsw
 import duckdb
 import pytest
 
 from footpath import database, decode
 from footpath.journal.sqlite import SqliteJournal
+from footpath.keeper import expire
 from footpath.keeper.flush import flush
 from footpath.keeper.merge import merge, runs_of
 from footpath.store import parquet
@@ -135,3 +138,42 @@ def test_a_part_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
         with pytest.raises(duckdb.Error):
             parquet.write_part(engine, store.parts_folder, 1, "SELECT nothing", {})
         assert sum(merge(engine, store, runs_of(before), 10)) == 40
+
+
+@pytest.mark.parametrize(("fault", "stays"), [(apsw.FullError, False), (apsw.IOError, True)])
+def test_files_of_a_failed_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: type[apsw.Error], *, stays: bool
+) -> None:
+    """On a full disk a flush, merge or rewriting that cannot be entered makes room; else its file waits for the sweep.
+
+    After another error the log may hold the transaction, and a crash bring it back: then its parts must be there.
+    """
+    database.prepare(tmp_path)
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(database.connect(tmp_path)))
+        store = stack.enter_context(closing(LocalStore(tmp_path)))
+        engine = stack.enter_context(parquet.engine(tmp_path, memory="100MB"))
+        for _ in range(2):
+            append(tmp_path, 20, 10)
+            assert flush(connection, engine, store, 1_000) == 20
+        append(tmp_path, 20, 10)
+
+        def fail(_: object) -> None:
+            raise fault("it does not work")
+
+        attempts: list[Callable[[], object]] = [
+            lambda: flush(connection, engine, store, 1_000),
+            lambda: list(merge(engine, store, runs_of(store.live()), 1_000)),
+            lambda: expire.rewrite(engine, store, store.live()[0], 0),
+        ]
+        for attempt in attempts:
+            held = set(store.parts_folder.iterdir())
+            with monkeypatch.context() as patched:
+                patched.setattr(store, "_insert", fail)
+                with pytest.raises(fault):
+                    attempt()
+            assert bool(set(store.parts_folder.iterdir()) - held) == stays
+        store.sweep()
+        assert flush(connection, engine, store, 1_000) == 20
+        assert sum(part.rows for part in store.live()) == 60
+        assert {file.stem for file in store.parts_folder.iterdir()} == {part.id for part in store.live()}
