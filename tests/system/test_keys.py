@@ -102,8 +102,6 @@ ROUTES = {
     ("GET", "/metrics"): ("read", 200),
     ("POST", "/metrics"): ("read", 405),
     ("GET", "/api/retrievelogs/"): ("admin", 307),
-    ("GET", "//api/retrievelogs?userId=u"): ("", 404),
-    ("GET", "/x/../api/rejects"): ("", 404),
     ("GET", "/api/nothing-is-here"): ("admin", 404),
     ("POST", "/api/submitlogs/"): ("admin", 404),
     ("POST", "/api/%73ubmitlogs"): ("write", 200),
@@ -192,23 +190,20 @@ OPEN_HOSTS = {
 }
 
 
-@pytest.mark.parametrize("host", OPEN_HOSTS)
-def test_a_name_of_the_internet_opens_nothing(start: Start, host: str) -> None:
-    """Without keys, what came by a name that anybody's page can have is refused on every route that gives or takes."""
+def test_a_name_of_the_internet_opens_nothing(start: Start) -> None:
+    """Without keys, what came by a name that anybody's page can have is refused on every route, and not with one."""
     server = start()
-    asked = {"host": host}
-    assert server.submit(BODY, asked).status_code == OPEN_HOSTS[host]
-    for method, path in (
-        ("GET", "/api/retrievelogs?userId=u"),
-        ("HEAD", "/api/tail"),
-        ("GET", "/metrics"),
-        ("GET", "/api/rejects"),
-        ("DELETE", "/api/users/nobody"),
-    ):
-        answer = server.client.request(method, path, headers=asked)
-        assert answer.status_code == OPEN_HOSTS[host], (method, path, answer.text)
-    headers = {"x-api-key": create(server.data, "app", "write")} | asked
-    assert server.submit(BODY, headers).status_code == 200
+    surprises = []
+    for host, wanted in OPEN_HOSTS.items():
+        for (method, path), (needed, served) in ROUTES.items():
+            content = json.dumps(BODY).encode() if method == "POST" else None
+            answer = server.client.request(method, path, headers={"host": host}, content=content)
+            if answer.status_code != (wanted if needed and wanted != 200 else served):
+                surprises.append((host, method, path, answer.status_code, answer.text))
+    assert surprises == []
+    key = create(server.data, "app", "write")
+    for host in OPEN_HOSTS:
+        assert server.submit(BODY, {"x-api-key": key, "host": host}).status_code == 200
 
 
 def test_two_keys_are_none(keyed: Keyed) -> None:
