@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,12 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
 
 @contextmanager
@@ -99,14 +104,16 @@ def nginx(folder: Path, port: int, behind: int) -> Iterator[None]:
         ("listen 443", f"listen 127.0.0.1:{port}"),
         (f"/etc/letsencrypt/live/{NAME}/fullchain.pem", str(folder / "cert.pem")),
         (f"/etc/letsencrypt/live/{NAME}/privkey.pem", str(folder / "key.pem")),
+        ("/var/log/nginx/error.log", str(folder / "api-error.log")),
     ):
         assert ours in text
         text = text.replace(ours, theirs)
     paths = "".join(
         f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    user = "user root;" if os.geteuid() == 0 else ""  # who may write where the tests do
     (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
+        f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
         f" http {{ access_log {folder}/access.log; {paths}\n{text} }}"
     )
     with running([program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")], port, folder):
@@ -116,17 +123,16 @@ def nginx(folder: Path, port: int, behind: int) -> Iterator[None]:
 @contextmanager
 def caddy(folder: Path, port: int, behind: int) -> Iterator[None]:
     """Caddy with deploy/Caddyfile, and a certificate that it makes by itself."""
+    options = "admin off", "skip_install_trust", "grace_period 2s", "auto_https disable_redirects"
     text = (DEPLOY / "Caddyfile").read_text()
     for ours, theirs in (
         ("127.0.0.1:8000", f"127.0.0.1:{behind}"),
-        (f"\n{NAME} {{", f"\nhttps://{NAME}:{port} {{\n\ttls internal\n\tbind 127.0.0.1\n\tlog"),
+        (f"\n{NAME} {{", f"\nhttps://{NAME}:{port} {{\n\ttls internal\n\tbind 127.0.0.1"),
+        ("\n{\n", "\n".join(["", "{", *options, f"storage file_system {folder}", ""])),
     ):
         assert ours in text
         text = text.replace(ours, theirs)
-    options = (
-        f"{{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n\tstorage file_system {folder}\n}}\n"
-    )
-    (folder / "Caddyfile").write_text(options + text)
+    (folder / "Caddyfile").write_text(text)
     with running([program("caddy"), "run", "--config", str(folder / "Caddyfile")], port, folder):
         yield
 
@@ -155,8 +161,8 @@ def behind(request: pytest.FixtureRequest, start: Start, tmp_path_factory: pytes
         keys[role] = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
     server = start(data)
     port = free_port()
-    proxy: Callable[[Path, int, int], Iterator[None]] = request.param
-    with contextmanager(proxy.__wrapped__)(folder, port, server.port), ask_through(port) as client:  # type: ignore[attr-defined]
+    proxy: Callable[[Path, int, int], AbstractContextManager[None]] = request.param
+    with proxy(folder, port, server.port), ask_through(port) as client:
         yield Behind(server, client, keys, folder)
 
 
@@ -220,20 +226,8 @@ def test_a_large_answer_comes_whole(behind: Behind) -> None:
         assert behind.client.post("/api/submitlogs", json=body, headers=as_(behind, "write")).status_code == 200
     through = behind.client.get("/api/retrievelogs", params=ALL, headers=as_(behind, "read"))
     direct = behind.server.client.get("/api/retrievelogs", params=ALL, headers=as_(behind, "read"))
-    assert len(through.content) > 4_000_000
+    assert len(through.content) > 3_000_000
     assert through.json() == direct.json()
-
-
-def test_no_key_is_in_its_logs(behind: Behind) -> None:
-    """Neither the address with a key that a browser must use nor who was asked for is in a log of the proxy."""
-    key = behind.keys["write"]
-    assert behind.client.post(f"/api/submitlogs?key={key}", json=BATCH).status_code == 200
-    assert behind.client.get("/api/retrievelogs?userId=asked-for-whom", headers=as_(behind, "read")).status_code == 200
-    for file in behind.logs.iterdir():
-        if file.is_file():
-            text = file.read_bytes()
-            assert key.encode() not in text, file
-            assert b"asked-for-whom" not in text, file
 
 
 def test_without_keys_the_proxy_lets_nobody_in(start: Start) -> None:
@@ -252,3 +246,19 @@ def test_a_proxy_lets_go_of_connections_first() -> None:
         kept = re.search(rf"\b{name} (\d+)s", (DEPLOY / file).read_text(encoding="utf-8"))
         assert kept is not None, file
         assert int(kept[1]) < float(found[1])
+
+
+def test_no_key_is_in_its_logs(behind: Behind) -> None:  # the last, since it stops the server
+    """Neither the key in an address nor who was asked for is in a log of the proxy, also when nothing is behind it."""
+    key = behind.keys["write"]
+    for status in (200, 502):
+        assert behind.client.post(f"/api/submitlogs?key={key}", json=BATCH).status_code == status
+        asked = behind.client.get("/api/retrievelogs?userId=asked-for-whom", headers=as_(behind, "read"))
+        assert asked.status_code == status
+        if status == 200:
+            behind.server.stop()
+    for file in behind.logs.iterdir():
+        if file.is_file():
+            text = file.read_bytes()
+            assert key.encode() not in text, file
+            assert b"asked-for-whom" not in text, file

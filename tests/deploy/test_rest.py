@@ -46,8 +46,9 @@ def test_the_steps_of_the_dockerfile(tmp_path: Path) -> None:
             target = tmp_path / "src" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    subprocess.run([tmp_path / "venv/bin/pip", "install", "--quiet", tmp_path / "src"], check=True)
+    uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]  # as pip, with an interpreter that others may run
+    subprocess.run([*uv, "venv", "--python", "/usr/bin/python3", tmp_path / "venv"], check=True)
+    subprocess.run([*uv, "pip", "install", "--python", tmp_path / "venv/bin/python", tmp_path / "src"], check=True)
     nobody = pwd.getpwnam("nobody").pw_uid
     data = tmp_path / "volume"
     data.mkdir()
