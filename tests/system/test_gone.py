@@ -66,7 +66,7 @@ def test_clients_that_leave_hold_no_place(server: Server) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="NOT TESTED: Windows has no signals like these")
-@pytest.mark.parametrize("path", [SLOW[0], "/api/tail?after=0&logType=view"])
+@pytest.mark.parametrize("path", [SLOW[0], "/api/tail?after=0&logType=click"])
 def test_a_stop_waits_for_nobody_who_has_gone(server: Server, path: str) -> None:
     """Told to stop while it reads for a client that leaves, a server ends at once, and in order."""
     with asking(server, path):
