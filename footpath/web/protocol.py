@@ -202,7 +202,7 @@ class Protocol(HttpToolsProtocol):
 
     def unsent(self) -> int:
         """See `intake.Connection`. An answer that has no end is given piece by piece, and there are `tails` at most."""
-        is_endless = self._when_ending is not None and self.cycle is not None and not self.cycle.response_complete
+        is_endless = self._when_ending is not None and not self.cycle.response_complete
         return 0 if is_endless else int(self.transport.get_write_buffer_size())
 
     def _patience(self, limits: Limits) -> tuple[float, Callable[[], object]]:
