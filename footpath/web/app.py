@@ -99,7 +99,7 @@ class App:
         also = settings.tracker_submit_path.encode()
         self.intake = Intake(submit, self._gate, limits, counts, path=also, refusal=self._refusal)
         tracker = Tracker(settings)
-        self._readers = readers = Readers(settings.readers, settings.waiting_reads)
+        self._readers = readers = Readers(settings.readers, settings.waiting_reads, remote=bool(settings.journal))
         retrieve = Retrieve(
             lambda: self.fittings.find,
             readers,

@@ -103,7 +103,10 @@ class Retrieve:
         """The same, in a place."""
         await tell(headers, self._complete_until(), place)
         pieces = _made(self._find(), query, form)
-        running: Future[Any] = place.start(_begin, pieces, TOGETHER if query.is_narrow else 1)
+        begin = (
+            place.start_apart if form == "parquet" else place.start
+        )  # a Parquet file is written before its first piece
+        running: Future[Any] = begin(_begin, pieces, TOGETHER if query.is_narrow else 1)
         try:
             first = await asyncio.wrap_future(running)
             yield first
