@@ -15,8 +15,9 @@ KILLS_OF_SINKS ?= 200
 
 .PHONY: scale-tools test-scale torture-scale aws-smoke
 
+# Two at once, each with servers of its own: much of a test is waiting for one.
 test-scale: scale-tools
-	TORTURE=1 $(BIN)/python -m pytest -q tests/scale
+	TORTURE=1 $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/scale
 
 torture-scale: scale-tools
 	TORTURE=1 BATCHES=$(BATCHES) KILLS=$(KILLS_OF_SINKS) SEED=$(SEED) PUBLISH=$(PUBLISH) \
