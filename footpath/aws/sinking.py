@@ -97,7 +97,8 @@ def _opened(plan: Plan, stop: threading.Event) -> Iterator[Sink]:
     try:
         source: Source = source_of(client, plan.stream.stream)
     except clients.AwsError as error:
-        raise BadSetting(_sentence(plan, error)) from error
+        kind = CommandFailed if clients.passes(error) else BadSetting
+        raise kind(_sentence(plan, error)) from error
     with (
         tempfile.TemporaryDirectory(prefix="footpath-sink-", dir=plan.scratch) as folder,
         parquet.engine(Path(folder), memory=plan.memory) as engine,
