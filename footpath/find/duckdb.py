@@ -122,7 +122,7 @@ class DuckdbFind:
                     )
         except apsw.InterruptError as error:
             raise ReadFailed(f"the read took longer than {self.read_seconds:g} s, or nobody waits for it") from error
-        except (apsw.Error, OperatorError) as error:
+        except (apsw.Error, OperatorError, UnicodeDecodeError) as error:  # the last where a text of SQLite's is damaged
             raise ReadFailed(f"the journal and the catalog could not be read: {error}") from error
 
     def _chunks(self, view: View, query: Query, shape: Shape) -> Iterator[list[tuple[Any, ...]]]:

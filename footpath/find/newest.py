@@ -20,7 +20,7 @@ from footpath.errors import ReadFailed
 from footpath.find import sql, text
 from footpath.find.base import Line, Lines, Newest, Shape, Wanted
 from footpath.find.duckdb import DuckdbFind
-from footpath.journal.hot import unpacked
+from footpath.journal.hot import legible, unpacked
 from footpath.query import Query
 from footpath.store import local
 
@@ -62,7 +62,7 @@ class DuckdbNewest(Newest):
     def fresh(self, after: int, wanted: Wanted, most_bytes: int) -> Lines | None:
         """See `Newest.fresh`."""
         try:
-            with self._find.database() as connection, database.snapshot(connection):
+            with self._find.database() as connection, database.snapshot(connection), legible():
                 last, flushed = database.one(connection, "SELECT seq, flushed FROM state")
                 return _hot(connection, after, last, wanted, most_bytes) if flushed <= after else None
         except apsw.Error as error:

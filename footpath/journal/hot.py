@@ -3,13 +3,16 @@
 Both a find and a flush take them from here, so that they agree on which rows are hot.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import apsw
 import zstandard
+from msgspec import MsgspecError
 
+from footpath.errors import ReadFailed
 from footpath.journal.index import UserIndex
 
 READ_BYTES = 4 << 20  # of JSON that a read holds at once: parsing it takes up to 80 MB, and several reads run
@@ -74,17 +77,19 @@ def pieces(
     hot = HotRows([], [], [], [], [])
     size = 0
     decompress = zstandard.ZstdDecompressor().decompress
-    for row in connection.execute(
+    rows = connection.execute(
         "SELECT user_id, session_id, actions, seq, received_at FROM journal"
         f" WHERE {' AND '.join(conditions)} ORDER BY seq",
         tuple(bindings),
-    ):
-        _unpack(hot, row, decompress)
-        size += len(hot.actions[-1])
-        if size >= READ_BYTES:
-            yield hot
-            hot = HotRows([], [], [], [], [])
-            size = 0
+    )
+    with legible():
+        for row in rows:
+            _unpack(hot, row, decompress)
+            size += len(hot.actions[-1])
+            if size >= READ_BYTES:
+                yield hot
+                hot = HotRows([], [], [], [], [])
+                size = 0
     if hot.seqs:
         yield hot
 
@@ -99,21 +104,38 @@ def oldest(connection: apsw.Connection, max_actions: int, max_bytes: int | None 
     actions = last = size = 0
     hot = HotRows([], [], [], [], [])
     decompress = zstandard.ZstdDecompressor().decompress
-    for row in connection.execute(
+    rows = connection.execute(
         "SELECT user_id, session_id, actions, seq, received_at, count FROM journal"
         " WHERE seq > (SELECT flushed FROM state) ORDER BY seq"
-    ):
-        _unpack(hot, row[:5], decompress)
-        size += len(hot.actions[-1])
-        if size > max_bytes and len(hot.seqs) > 1:
-            for values in (hot.user_ids, hot.session_ids, hot.actions, hot.seqs, hot.received_at):
-                values.pop()
-            break
-        actions += row[5]
-        last = row[3] + row[5] - 1
-        if actions >= max_actions or size >= max_bytes:
-            break
+    )
+    with legible():
+        for row in rows:
+            _unpack(hot, row[:5], decompress)
+            size += len(hot.actions[-1])
+            if size > max_bytes and len(hot.seqs) > 1:
+                for values in (hot.user_ids, hot.session_ids, hot.actions, hot.seqs, hot.received_at):
+                    values.pop()
+                break
+            actions += row[5]
+            last = row[3] + row[5] - 1
+            if actions >= max_actions or size >= max_bytes:
+                break
     return hot, last
+
+
+@contextlib.contextmanager
+def legible() -> Iterator[None]:
+    """Reading of the journal: SQLite has no checksums, so what it gives need not be what was written.
+
+    Raises:
+        ReadFailed: a row is damaged, and shows it.
+    """
+    try:
+        yield
+    except (UnicodeDecodeError, zstandard.ZstdError, MsgspecError) as error:
+        raise ReadFailed(
+            f"a row of the journal is damaged ({type(error).__name__}); `footpath check` names it"
+        ) from error
 
 
 def _unpack(hot: HotRows, row: tuple[Any, ...], decompress: Callable[[bytes], bytes]) -> None:

@@ -27,7 +27,7 @@ from filelock import FileLock
 
 from footpath import database, log
 from footpath.config import Settings, in_bytes, read_settings
-from footpath.errors import FootpathError, PartDamaged
+from footpath.errors import FootpathError, PartDamaged, ReadFailed
 from footpath.journal import hot
 from footpath.keeper import expire
 from footpath.keeper import merge as merging
@@ -96,7 +96,7 @@ class Keeper:
                     "the keeper needs more memory; trying again", loop=work.__name__, bytes=memory, error=_first(error)
                 )
                 self.stop.wait(RETRY_SECONDS)
-            except (apsw.Error, duckdb.Error, OSError, FootpathError, RuntimeError) as error:
+            except (apsw.Error, duckdb.Error, OSError, FootpathError, RuntimeError, UnicodeDecodeError) as error:
                 self.counts.failures += 1
                 _log.error(
                     "the keeper failed; trying again", loop=work.__name__, error=f"{type(error).__name__}: {error}"
@@ -147,7 +147,7 @@ class Keeper:
         with self._gate, self._turn:
             try:
                 forgetter.work(order)
-            except (apsw.Error, duckdb.Error, OSError, PartDamaged, RuntimeError) as error:
+            except (apsw.Error, duckdb.Error, OSError, PartDamaged, ReadFailed, RuntimeError) as error:
                 trouble = type(error).__name__
                 if not isinstance(error, duckdb.Error):  # whose messages may hold what is stored
                     trouble += f": {error}"

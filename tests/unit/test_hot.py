@@ -2,15 +2,23 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from footpath import database, decode
+from footpath.errors import ReadFailed
+from footpath.find.base import Shape, Wanted
+from footpath.find.duckdb import DuckdbFind
+from footpath.find.newest import DuckdbNewest
 from footpath.journal import hot
 from footpath.journal.index import UserIndex
 from footpath.journal.sqlite import SqliteJournal
+from footpath.keeper.flush import flush
+from footpath.query import Query
+from footpath.store import parquet
 from footpath.store.local import LocalStore
 
 
@@ -87,3 +95,32 @@ def test_the_oldest_rows_are_bounded_in_number_and_size(folder: Path, monkeypatc
         flushed(folder, 10)
         rows, last = hot.oldest(connection, 4)
         assert (rows.seqs, last) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE journal SET actions = x'5bb05d' WHERE seq = 2",
+        "UPDATE journal SET actions = x'28b52ffd00' WHERE seq = 2",
+        "UPDATE journal SET user_id = CAST(x'b0' AS TEXT) WHERE seq = 2",
+    ],
+    ids=["no text", "no zstd", "no id"],
+)
+def test_a_damaged_row_is_said(folder: Path, damage: str) -> None:
+    """A row that is not what was written fails a read, a look at what is new and a flush with a sentence."""
+    append(folder, ["a", "b", "c"])
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(database.connect(folder)))
+        with database.write(connection):
+            connection.execute(damage)
+        store = stack.enter_context(closing(LocalStore(folder)))
+        engine = stack.enter_context(parquet.engine(folder, memory="100MB"))
+        find = stack.enter_context(closing(DuckdbFind(folder, memory="100MB", read_seconds=60)))
+        attempts: list[Callable[[], object]] = [
+            lambda: flush(connection, engine, store, 100),
+            lambda: list(find.rows(Query(), Shape.LINES).rows),
+            lambda: DuckdbNewest(find).fresh(0, Wanted(frozenset(), frozenset()), 1_000),
+        ]
+        for attempt in attempts:
+            with pytest.raises(ReadFailed, match="footpath check"):
+                attempt()
