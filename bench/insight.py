@@ -5,6 +5,7 @@ user        one user's sessions and then their last 200 actions, both together
 histogram   all actions of one day by quarters of an hour
 flows       the 100 ways most gone in one day
 heat map    one page in one week, a grid of 100 x 100; only where clicks name their page (`bench.fill --pages`)
+page        the same as a person gets them, where [ui] is installed: a user, the search of a day, flows, heat map
 raw         the histogram and the flows of one day once more from half past midnight, in a folder without summaries
 
 The first of each kind is told apart: then the server has just started. The server has one core, this program the other.
@@ -18,10 +19,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
-from datetime import timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -54,41 +58,66 @@ def main(
     rng = random.Random(1)
     days = [first + timedelta(days=rng.randrange(1, (last - first).days - 1)) for _ in range(times)]
     drop_cache(data)
+    asked = Asked(rng, users, days, pages)
     with serving(data, cores.server) as asker:
         os.sched_setaffinity(0, {cores.load})
-
-        def user() -> float:
-            who = rng.choice(users)
-            sessions = asker.ask("/api/sessions", userId=who)
-            return sessions.ms + asker.ask(userId=who, order="desc", limit="200").ms
-
-        def day(path: str) -> Callable[[], float]:
-            def ask() -> float:
-                date = rng.choice(days).date().isoformat()
-                return asker.ask(path, fromTime=date, toTime=date).ms
-
-            return ask
-
-        def heat() -> float:
-            date = rng.choice(days).date()
-            week = {"fromTime": date.isoformat(), "toTime": (date + timedelta(days=6)).isoformat()}
-            return asker.ask("/api/clicks", page=rng.choice(pages), **week).ms
-
-        told["user_ms"] = spread([user() for _ in range(times * 5)])
-        told["histogram_of_a_day_ms"] = spread([day("/api/counts")() for _ in range(times)])
-        told["flows_of_a_day_ms"] = spread([day("/api/flows")() for _ in range(times)])
-        if pages:
-            told["heat_map_of_a_week_ms"] = spread([heat() for _ in range(times)])
+        for name, ask in asked.kinds(with_pages=find_spec("vl_convert") is not None).items():
+            often = times * 5 if name == "user" else times
+            told[f"{name}_ms"] = spread([ask(asker) for _ in range(often)])
         told["rss"] = asker.rss()
     with (
         tempfile.TemporaryDirectory(dir=data.parent) as bare,
         serving(without_summaries(data, Path(bare)), None) as asker,
     ):
         for path in ("/api/counts", "/api/flows"):
-            told[f"{path}_without_summaries_ms"] = spread([day(path)() for _ in range(2)])
+            told[f"{path}_without_summaries_ms"] = spread([asked.day(path, asker) for _ in range(2)])
     console.print(table(told))
     for kept in results.save("insight", {"machine": facts, "summary": told, "folder": asdict(sizes(data))}):
         console.print(f"kept {kept}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for, each time another. Answers are milliseconds."""
+
+    rng: random.Random
+    users: list[str]
+    days: list[datetime]
+    pages: list[str]
+
+    def kinds(self, *, with_pages: bool) -> dict[str, Callable[[Asker], float]]:
+        """Each kind of question by its name."""
+        kinds = {
+            "user": self.user,
+            "histogram_of_a_day": partial(self.day, "/api/counts"),
+            "flows_of_a_day": partial(self.day, "/api/flows"),
+            "heat_map_of_a_week": partial(self.heat, "/api/clicks"),
+        }
+        if with_pages:
+            kinds |= {
+                "page_user": self.page_of_user,
+                "page_search_of_a_day": partial(self.day, "/ui/"),
+                "page_flows_of_a_day": partial(self.day, "/ui/flows"),
+                "page_heat_map_of_a_week": partial(self.heat, "/ui/heatmap"),
+            }
+        return {name: ask for name, ask in kinds.items() if self.pages or "heat_map" not in name}
+
+    def user(self, asker: Asker) -> float:
+        who = self.rng.choice(self.users)
+        sessions = asker.ask("/api/sessions", userId=who)
+        return sessions.ms + asker.ask(userId=who, order="desc", limit="200").ms
+
+    def page_of_user(self, asker: Asker) -> float:
+        return asker.ask(f"/ui/users/{quote(self.rng.choice(self.users), safe='')}").ms
+
+    def day(self, path: str, asker: Asker) -> float:
+        date = self.rng.choice(self.days).date().isoformat()
+        return asker.ask(path, fromTime=date, toTime=date).ms
+
+    def heat(self, path: str, asker: Asker) -> float:
+        date = self.rng.choice(self.days).date()
+        week = {"fromTime": date.isoformat(), "toTime": (date + timedelta(days=6)).isoformat()}
+        return asker.ask(path, page=self.rng.choice(self.pages), **week).ms
 
 
 def sum_up(data: Path) -> dict[str, float]:
