@@ -87,7 +87,7 @@ class Asked:
 
     def kinds(self, *, with_pages: bool) -> dict[str, Callable[[Asker], float]]:
         """Each kind of question by its name."""
-        kinds = {
+        kinds: dict[str, Callable[[Asker], float]] = {
             "user": self.user,
             "histogram_of_a_day": partial(self.day, "/api/counts"),
             "flows_of_a_day": partial(self.day, "/api/flows"),

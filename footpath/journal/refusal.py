@@ -24,16 +24,16 @@ def refusal(trouble: str | None, waiting_bytes: int, max_waiting_bytes: int) -> 
 class Full:
     """The last JournalFull that a whole group met, for as long as the next will most likely meet it, too."""
 
-    __slots__ = ("_error", "_until")
+    __slots__ = ("_until", "error")
 
     def __init__(self) -> None:
-        self._error: JournalFull | None = None
+        self.error: JournalFull | None = None
         self._until = 0.0
 
     def met(self, error: JournalFull) -> None:
         """A group met it now."""
-        self._error, self._until = error, time.monotonic() + FULL_SECONDS
+        self.error, self._until = error, time.monotonic() + FULL_SECONDS
 
     def now(self) -> JournalFull | None:
         """It, if that was just now."""
-        return self._error if self._error is not None and time.monotonic() < self._until else None
+        return self.error if self.error is not None and time.monotonic() < self._until else None

@@ -121,6 +121,8 @@ class SqliteJournal:
 
     def refusal(self) -> FootpathError | None:
         """What an append will most likely be refused with just now, so that its body need not be read; None if not."""
+        if self._trouble is None and self._full.error is None and self._waiting_bytes <= self._max_waiting_bytes:
+            return None  # what each request asks, without a call
         return self._full.now() or refusal(self._trouble, self._waiting_bytes, self._max_waiting_bytes)
 
     @property

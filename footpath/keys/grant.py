@@ -48,7 +48,7 @@ class Bucket:
 class Grant:
     """What a key allows; one object a key, for all of its requests in a process."""
 
-    __slots__ = ("_monotonic", "bucket", "expires_at", "key", "origins")
+    __slots__ = ("_monotonic", "bucket", "expires_at", "is_old", "key", "origins")
 
     def __init__(
         self, key: Key, *, bucket: Bucket | None = None, monotonic: Callable[[], float] = time.monotonic
@@ -65,6 +65,8 @@ class Grant:
         self.expires_at: Final[float] = inf if key.expires_at is None else key.expires_at / 1e6
         self.bucket: Final = Bucket(key.rate, monotonic()) if bucket is None and key.rate is not None else bucket
         self._monotonic: Final = monotonic
+        self.is_old = False
+        """Whether the keys were read again since: the key may have been revoked, and has a grant of its own if not."""
 
     def check(self, role: Role, origin: str | None) -> None:
         """Whether it is good for a route of a role, for a request that comes from an origin.

@@ -21,6 +21,7 @@ Belongs to one thread: that of the event loop.
 import time
 from collections.abc import Callable
 from hmac import compare_digest
+from math import inf
 
 from footpath.errors import ReadFailed, Unauthorized
 from footpath.keys.grant import Grant
@@ -92,9 +93,17 @@ class Ring:
         grant = self._known.get(secret)
         if grant is None:
             grant = self._search(secret)
-        if self._clock() >= grant.expires_at:
-            raise Unauthorized(f"the key {grant.key.name!r} has expired; ask whoever runs this server for another")
+        self.make_sure(grant)
         return grant
+
+    def make_sure(self, grant: Grant) -> None:
+        """Whether the time of a key is not over.
+
+        Raises:
+            Unauthorized: it is.
+        """
+        if grant.expires_at is not inf and self._clock() >= grant.expires_at:
+            raise Unauthorized(f"the key {grant.key.name!r} has expired; ask whoever runs this server for another")
 
     def keys(self) -> list[Key]:
         """The keys as they were last read, by name."""
@@ -152,6 +161,9 @@ class Ring:
     def _load(self) -> None:
         version, rows = self._source.load()
         buckets = {grant.key.name: grant.bucket for found in self._grants.values() for _, grant in found}
+        for found in self._grants.values():
+            for _, grant in found:
+                grant.is_old = True
         self._grants, self._by_origin = {}, {}
         self._known.clear()
         for key, at in rows:

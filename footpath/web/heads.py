@@ -14,6 +14,7 @@ bounds    One head of at most `MAX_BYTES` a connection, from its second request 
 """
 
 from footpath.action import MAX_BODY
+from footpath.keys.grant import Grant
 from footpath.web.auth import Sent, sent
 from footpath.web.responses import Headers
 
@@ -27,15 +28,19 @@ _LEFT_OUT = frozenset((b"expect", b"idempotency-key", b"transfer-encoding", b"up
 
 
 class Head:
-    """What a request to submitlogs says of itself. `named` are its headers by name in lower case."""
+    """What a request to submitlogs says of itself.
 
-    __slots__ = ("_sent", "headers", "named", "query")
+    `named` are its headers by name in lower case, `grant` is what it was let in with before, if it was.
+    """
+
+    __slots__ = ("_sent", "grant", "headers", "named", "query")
 
     def __init__(self, query: bytes, headers: Headers, named: dict[bytes, bytes]) -> None:
         """Keep it."""
         self.query = query
         self.headers = headers
         self.named = named
+        self.grant: Grant | None = None
         self._sent: Sent | None = None
 
     def sent(self) -> Sent:

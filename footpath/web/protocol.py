@@ -247,8 +247,7 @@ class Protocol(HttpToolsProtocol):
         self.expect_100_continue = False
         taking = self._begin_taking(head, length, keep_alive=True)
         if len(data) == length:
-            taking.more(data)
-            taking.end()
+            taking.all(data)
             return b""
         self._receiving = True
         self._received = 0

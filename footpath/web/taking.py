@@ -73,7 +73,7 @@ class Taking:
         self._grant: Grant | None = None
         self._barred: FootpathError | None = None
         try:
-            self._grant = intake.gate.admit("write", head.sent)
+            self._grant = head.grant = intake.gate.admit("write", head.sent, head.grant)
         except FootpathError as error:
             self._barred = error
         else:
@@ -117,6 +117,15 @@ class Taking:
             self._intake.held += len(piece)
             if self._intake.held > self._intake.limits.held_bytes:
                 self._refuse(Busy("as many bodies are under way as memory is set aside for; send again in a moment"))
+
+    def all(self, body: bytes) -> None:
+        """Take a body that came in one piece with its head: one that is handed over at once is under way nowhere."""
+        if self._turn and self._barred is None and self._refusal is None and self._grant is not None:
+            self._whole = True
+            self._intake.submit.take(self._grant, self._head.named, body, self._answer)
+        else:
+            self.more(body)
+            self.end()
 
     def end(self) -> None:
         """Say that the body is whole."""

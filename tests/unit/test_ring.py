@@ -11,12 +11,13 @@ import apsw
 import pytest
 
 from footpath import database
-from footpath.errors import BadSetting, ReadFailed, Unauthorized
+from footpath.errors import BadSetting, OverRate, ReadFailed, Unauthorized
 from footpath.keys import ring as ring_module
 from footpath.keys import table
 from footpath.keys.key import Key, draw
 from footpath.keys.ring import BLIND_SECONDS, LOOK_SECONDS, RECHECK_SECONDS, Ring
 from footpath.keys.source import FileKeys, TableKeys, exported
+from footpath.web import auth
 
 
 class Folder:
@@ -244,3 +245,47 @@ def test_a_file_that_holds_no_keys_is_refused_with_the_way_to_make_one(tmp_path:
         file.write_bytes(content)
     with pytest.raises(BadSetting, match=r"could not be read.*footpath key export --data FOLDER > .*keys\.ndjson"):
         FileKeys(file)
+
+
+def test_who_was_let_in_before_is_asked_again_what_can_have_changed(folder: Folder) -> None:
+    """With what the same head was let in with, its key is not looked up; revoked or too late it ends."""
+    key = folder.create("k", rate=1.0, expires_at=2_000_000_000)
+    looked_up: list[str] = []
+
+    def found() -> auth.Sent:
+        looked_up.append("k")
+        return auth.sent([(b"x-api-key", key)])
+
+    with closing(folder.ring()) as ring:
+        gate = auth.Gate(lambda: ring)
+        grant = gate.admit("write", found)
+        assert gate.admit("write", found, grant) is grant
+        assert len(looked_up) == 1
+        grant.charge(100)
+        with pytest.raises(OverRate):
+            gate.admit("write", found, grant)
+        folder.now = 1999.0
+        assert gate.admit("write", found, grant) is grant
+        folder.create("another")
+        folder.now += LOOK_SECONDS
+        anew = gate.admit("write", found, grant)
+        assert (anew is grant, len(looked_up)) == (False, 2)
+        folder.now = 2000.0
+        with pytest.raises(Unauthorized, match="expired"):
+            gate.admit("write", found, anew)
+        table.revoke(folder.connection, "k", 1)
+        folder.now += LOOK_SECONDS
+        with pytest.raises(Unauthorized, match="revoked"):
+            gate.admit("write", found, anew)
+
+
+def test_who_was_let_in_without_a_key_needs_one_once_there_are_keys(folder: Folder) -> None:
+    """What an open server let in is asked for a key from the first key on."""
+    with closing(folder.ring()) as ring:
+        gate = auth.Gate(lambda: ring)
+        before = gate.admit("write", lambda: auth.sent([]))
+        assert gate.admit("write", lambda: auth.sent([]), before) is before
+        folder.create("k")
+        folder.now += LOOK_SECONDS
+        with pytest.raises(Unauthorized, match="no key came"):
+            gate.admit("write", lambda: auth.sent([]), before)
