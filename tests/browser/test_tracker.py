@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
 
 from tests.browser.conftest import Server, Site, Start, Visit, stored, wait_until
 
@@ -168,6 +168,79 @@ def test_fifty_actions_are_sent_at_once(server: Server, site: Site, visit: Visit
     views = stored(server, userId="many", at_least=301)
     assert sorted(int(view["properties"]["viewedId"]) for view in views[1:]) == list(range(300))
     assert max(sizes) < 64 * 1024
+
+
+def test_a_lone_action_is_sent_after_five_seconds(server: Server, site: Site, context: BrowserContext) -> None:
+    """One action waits for five seconds for others, and is sent then, though nobody asks for it."""
+    page = context.new_page()
+    page.clock.install()
+    sent: list[Request] = []
+    page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    page.goto(site.put("/lone", BODY, tag(server, "lone")))
+    page.clock.run_for(4_500)
+    assert sent == []
+    page.clock.run_for(1_000)
+    assert types(stored(server, userId="lone", at_least=1)) == ["VIEW"]
+    assert len(sent) == 1
+
+
+def test_a_busy_server_is_asked_again_later(server: Server, site: Site, context: BrowserContext) -> None:
+    """After 429 the page waits as long as Retry-After says, after 503 and a broken connection longer each time."""
+    page = context.new_page()
+    page.clock.install()
+    asked: list[str] = []
+    shown = {"access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After"}
+
+    def answer(route: Route) -> None:
+        asked.append(str(route.request.post_data))
+        if len(asked) == 1:
+            route.fulfill(status=429, headers=shown | {"retry-after": "60"})
+        elif len(asked) == 2:
+            route.fulfill(status=503, headers=shown)
+        elif len(asked) == 3:
+            route.abort()
+        else:
+            route.continue_()
+
+    def after(seconds: float, requests: int) -> None:
+        page.clock.run_for(1000 * seconds)
+        page.wait_for_timeout(100)  # for a request that should not come
+        wait_until(f"there are {requests} requests", lambda: len(asked) >= requests)
+        assert len(asked) == requests
+
+    page.route("**/api/submitlogs*", answer)
+    page.goto(site.put("/busy", BODY, tag(server, "busy")))
+    after(5.5, 1)
+    after(55, 1)
+    after(6, 2)
+    after(4.5, 2)  # the second wait is of 5 to 10 seconds
+    after(6, 3)
+    after(9.5, 3)  # the third of 10 to 20
+    after(11, 4)
+    assert types(stored(server, userId="busy", at_least=1)) == ["VIEW"]
+    assert len(set(asked)) == 1, "it is the same action with the same id each time"
+
+
+def test_an_old_browser_leaves_with_a_beacon(server: Server, site: Site, context: BrowserContext) -> None:
+    """Without fetch's keepalive a page that goes sends a beacon, under 64 KiB; the next page sends the rest, once."""
+    context.add_init_script("delete Request.prototype.keepalive")
+    context.add_init_script(
+        "const send = navigator.sendBeacon.bind(navigator);"
+        "navigator.sendBeacon = (url, body) => { sessionStorage.beacon = body.length; return send(url, body); };"
+    )
+    page = context.new_page()
+    page.route("**/api/submitlogs*", lambda route: route.abort())
+    page.goto(site.put("/old", BODY, tag(server, "old")))
+    page.evaluate("for (let n = 0; n < 300; n++) footpath.track('view', { viewedId: String(n), pad: 'x'.repeat(400) })")
+    flushed(page)
+    page.unroute("**/api/submitlogs*")
+    page.goto(site.put("/old/next", BODY, tag(server, "old")))
+    assert 10_000 < page.evaluate("Number(sessionStorage.beacon)") < 64 * 1024
+    found = stored(server, userId="old", logType="view", at_least=302)
+    assert sorted(int(view["properties"]["viewedId"]) for view in found if "pad" in view["properties"]) == list(
+        range(300)
+    )
+    assert len(found) == 302
 
 
 def test_offline_and_back(server: Server, site: Site, visit: Visit, context: BrowserContext) -> None:
