@@ -53,6 +53,9 @@ bench-fill: .venv/developing
 bench-find: .venv/developing
 	$(BIN)/python -m bench.find --data $(FILLED)
 
+bench-insight: .venv/browsing
+	$(BIN)/python -m bench.insight --data $(FILLED)
+
 include tests/torture.mk tests/scale/scale.mk tests/browser/browser.mk tests/deploy/deploy.mk
 
 bench-overload: .venv/developing

@@ -66,7 +66,7 @@ class View:
                 time_from=query.time_from,
                 time_to=query.time_to,
                 types=query.type_bits,
-                since_seq=query.since_seq,
+                seqs=(query.since_seq, query.last_seq),
             )
             self._hot = next(pieces, _NONE)
             for piece in pieces:  # too much to hold: the engine keeps what matches, on disk if need be

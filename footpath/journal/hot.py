@@ -51,12 +51,12 @@ def pieces(
     time_from: int | None = None,
     time_to: int | None = None,
     types: int = 0,
-    since_seq: int | None = None,
+    seqs: tuple[int | None, int | None] = (None, None),
 ) -> Iterator[HotRows]:
     """The hot rows that may hold matching actions, `READ_BYTES` and a row at a time; nothing if there are none.
 
     Their actions are still to be filtered one by one. With an `index` a user's rows are looked up; without, all hot
-    rows are looked through: 0.2 us each.
+    rows are looked through: 0.2 us each. `seqs` are one that comes before all that is wanted, and the last that is.
     """
     conditions = ["seq > (SELECT flushed FROM state)"]
     bindings: list[str | int] = []
@@ -69,7 +69,8 @@ def pieces(
         ("time_max >= ?", time_from),
         ("time_min <= ?", time_to),
         ("types & ? != 0", types or None),
-        ("seq + count - 1 > ?", since_seq),
+        ("seq + count - 1 > ?", seqs[0]),
+        ("seq <= ?", seqs[1]),
     ):
         if value is not None:
             conditions.append(condition)

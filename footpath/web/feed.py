@@ -16,14 +16,15 @@ from footpath.errors import Busy, ReadFailed
 from footpath.find.base import Lines, Newest
 from footpath.query import Query
 from footpath.web.follower import Follower
-from footpath.web.lane import AGAIN_SECONDS, READ_BYTES, Lane
+from footpath.web.lane import AGAIN_SECONDS, Lane
 from footpath.web.pace import Pace
 from footpath.web.readers import Readers
 
-LEAST_OF_SOME = 0.05  # of the time of a busy process, for all who follow users or sessions
-LEAST_OF_ALL = 0.02  # for all who see everything
-LEAST_LATE = 0.05  # for all who have to catch up
+LEAST_OF_SOME = 0.04  # of the time of a busy process, for all who follow users or sessions
+LEAST_OF_ALL = 0.01  # for all who see everything
+LEAST_LATE = 0.03  # for all who have to catch up
 MOST_SEND_SECONDS = 0.005  # that sending to one counts as work, which is most of it; beyond, it waits for the client
+LATE_BYTES = 256 << 10  # of JSON that one who has to catch up gets in one go: 10 ms of work
 FRESH = 50_000  # actions that one who comes anew may have missed, for the journal to be looked through for them
 
 _log = structlog.get_logger()
@@ -101,6 +102,7 @@ class Feed:
         newest, until = self._newest(), follower.joined
         while True:
             async with self._catching_up:
+                self._late_pace.begin()
                 began = time.perf_counter()
                 try:
                     return await self._read(newest, follower, after, until)
@@ -113,7 +115,7 @@ class Feed:
 
     async def _read(self, newest: Newest, follower: Follower, after: int, until: int) -> Lines:
         if until - after <= FRESH:
-            fresh = await asyncio.to_thread(newest.fresh, after, follower.wanted, READ_BYTES)
+            fresh = await asyncio.to_thread(newest.fresh, after, follower.wanted, LATE_BYTES)
             if fresh is not None:
                 lines = [line for line in follower.chosen(fresh.lines) if line.seq <= until]
                 return Lines(lines, min(fresh.until, until))

@@ -5,8 +5,8 @@ from typing import Any
 from footpath.overview.told import Clicks, Counts, Flows
 
 Spec = dict[str, Any]
-COLOURS = {"CLICK": "#1d5fa6", "VIEW": "#1c8a5b", "NAVIGATE": "#b7791f"}
-"""Of a type everywhere: told apart also by those who see red and green alike."""
+COLOURS = {"CLICK": "#3a7fc1", "VIEW": "#1c8a5b", "NAVIGATE": "#b7791f"}
+"""Of a type everywhere: told apart also by those who see red and green alike, and on a dark page."""
 
 _BASE: Spec = {
     "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
@@ -34,7 +34,7 @@ def histogram(counts: Counts, time_from: str | None = None, time_to: str | None 
         "description": "Actions over time, by type",
         "data": {"values": values},
         "params": [{"name": "brush", "select": {"type": "interval", "encodings": ["x"]}}],
-        "mark": {"type": "bar", "tooltip": True},
+        "mark": {"type": "bar", "tooltip": True, "binSpacing": 0},  # a gap would hide bars of a pixel
         "encoding": {
             "x": {"field": "time", "type": "temporal", "timeUnit": step, "scale": scale, "title": "time (UTC)"},
             "y": {"field": "actions", "type": "quantitative", "aggregate": "sum", "title": "actions"},
@@ -42,6 +42,7 @@ def histogram(counts: Counts, time_from: str | None = None, time_to: str | None 
                 "field": "type",
                 "type": "nominal",
                 "scale": {"domain": list(COLOURS), "range": list(COLOURS.values())},
+                "legend": {"orient": "top", "title": None},
             },
         },
     }
@@ -74,7 +75,10 @@ def heat(clicks: Clicks) -> Spec:
                 "scale": {"domain": [0, 1], "reverse": True},
             },
             "y2": {"field": "y2"},
-            "color": {"field": "clicks", "type": "quantitative", "scale": {"scheme": "yelloworangered"}},
+            "color": {
+                "field": "clicks", "type": "quantitative", "scale": {"scheme": "yelloworangered"},
+                "legend": {"orient": "bottom"},
+            },
         },
     }  # fmt: skip
 
@@ -85,13 +89,18 @@ def flows(found: Flows, most: int = 40) -> Spec:
     return _BASE | {
         "height": {"step": 22},
         "autosize": {"type": "pad"},
-        "width": {"step": 40},
+        "width": {"step": 34},
         "description": "From which page to which people went",
         "data": {"values": values},
         "mark": {"type": "rect", "tooltip": True},
         "encoding": {
             "x": {"field": "to", "type": "nominal", "title": "to", "axis": {"labelAngle": -40, "orient": "top"}},
             "y": {"field": "from", "type": "nominal", "title": "from"},
-            "color": {"field": "count", "type": "quantitative", "scale": {"scheme": "greens"}},
+            "color": {
+                "field": "count",
+                "type": "quantitative",
+                "scale": {"scheme": "greens"},
+                "legend": {"orient": "bottom"},
+            },
         },
     }

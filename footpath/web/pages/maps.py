@@ -1,11 +1,14 @@
 """/ui/heatmap and /ui/flows: where people click on a page, and from which page to which they go."""
 
+import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from footpath.overview import asked as asking
+from footpath.overview.told import Clicks
 from footpath.web.pages import charts
 from footpath.web.pages.show import Show
 from footpath.web.pages.span import Span, span
@@ -25,19 +28,26 @@ class Maps:
     async def heatmap(self, request: Request) -> Response:
         """A week of clicks on a page."""
         of_time = _span(request, 7)
-        asked_for = request.query_params.get("page", "").strip()
-        pages = await self._pages(of_time)
-        name = asked_for or (pages[0] if pages else "")
-        clicks = chart = None
+        name = request.query_params.get("page", "").strip()
+        clicks: Clicks | None = None
         if name:
-            size = {"columns": [str(GRID)], "rows": [str(GRID)]}
-            asked = asking.clicks_of({"page": [name], **of_time.parameters, **size})
-            clicks = await self._show.look(lambda: self._show.sources.overviews().clicks(asked))
-            chart = charts.heat(clicks)
-        cells = sorted(clicks.cells, key=lambda cell: -cell.count)[:LISTED] if clicks else []
-        return self._show.page(
-            request, "heatmap", span=of_time, name=name, pages=pages, clicks=clicks, cells=cells, chart=chart
-        )
+            pages, clicks = await asyncio.gather(self._pages(of_time), self._clicks(name, of_time))
+        else:
+            pages = await self._pages(of_time)
+            name = pages[0] if pages else ""
+            clicks = await self._clicks(name, of_time) if name else None
+
+        def tell() -> dict[str, Any]:
+            return {
+                "span": of_time,
+                "name": name,
+                "pages": pages,
+                "clicks": clicks,
+                "cells": sorted(clicks.cells, key=lambda cell: -cell.count)[:LISTED] if clicks else [],
+                "chart": charts.heat(clicks) if clicks else None,
+            }
+
+        return await self._show.large(request, "heatmap", tell)
 
     async def flows(self, request: Request) -> Response:
         """A day of navigations."""
@@ -45,10 +55,24 @@ class Maps:
         user_id = request.query_params.get("userId", "").strip()
         asked = asking.flows_of({**of_time.parameters, **({"userId": [user_id]} if user_id else {})})
         flows = await self._show.look(lambda: self._show.sources.overviews().flows(asked))
-        return self._show.page(
-            request, "flows", span=of_time, user_id=user_id, flows=flows, listed=flows.flows[:LISTED],
-            total=flows.others + sum(flow.count for flow in flows.flows), chart=charts.flows(flows),
-        )  # fmt: skip
+
+        def tell() -> dict[str, Any]:
+            return {
+                "span": of_time,
+                "user_id": user_id,
+                "flows": flows,
+                "listed": flows.flows[:LISTED],
+                "total": flows.others + sum(flow.count for flow in flows.flows),
+                "chart": charts.flows(flows),
+            }
+
+        return await self._show.large(request, "flows", tell)
+
+    async def _clicks(self, name: str, of_time: Span) -> Clicks:
+        """The clicks on a page in that time."""
+        grid = {"columns": [str(GRID)], "rows": [str(GRID)]}
+        asked = asking.clicks_of({"page": [name], **of_time.parameters, **grid})
+        return await self._show.look(lambda: self._show.sources.overviews().clicks(asked))
 
     async def _pages(self, of_time: Span) -> list[str]:
         """The pages that people went to in that time, the most frequent first."""

@@ -42,7 +42,7 @@ class Search:
         counted = asking.counts_of(filters | of_time.parameters)
         sources = self._show.sources
         older = None
-        rows: list[dict[str, Any]] = []
+        lines: list[bytes] = []
         if filters or asked:
             ranged = filters | (of_time.parameters if over else {}) | {"limit": [str(SHOWN)], "order": ["desc"]}
             query = build(ranged | ({"cursor": [asked["cursor"]]} if "cursor" in asked else {}))
@@ -50,27 +50,29 @@ class Search:
                 self._show.look(lambda: sources.overviews().counts(counted)),
                 self._show.look(lambda: page(sources.find(), query, "ndjson")),
             )
-            rows = [words.row(line) for line in found.body.split(b"\n") if line]
+            lines = [line for line in found.body.split(b"\n") if line]
             older = found.next_cursor
         else:
             counts = await self._show.look(lambda: sources.overviews().counts(counted))
         width = asking.WIDTHS[counted.bucket]
-        return self._show.page(
-            request,
-            "search",
-            asked=asked,
-            types=types,
-            kinds=list(TYPE_BITS),
-            is_search=bool(filters or asked),
-            rows=rows,
-            older=None if older is None else [*_pairs(asked, types), ("cursor", older)],
-            span=of_time,
-            counts=counts,
-            total=sum(count.CLICK + count.VIEW + count.NAVIGATE for count in counts.counts),
-            chart=charts.histogram(counts, *of_time.ends),
-            width=width // 1_000_000,
-            of_bucket=lambda time: _of_bucket(_pairs(asked, types), time, width),
-        )
+
+        def tell() -> dict[str, Any]:
+            return {
+                "asked": asked,
+                "types": types,
+                "kinds": list(TYPE_BITS),
+                "is_search": bool(filters or asked),
+                "rows": [words.row(line) for line in lines],
+                "older": None if older is None else [*_pairs(asked, types), ("cursor", older)],
+                "span": of_time,
+                "counts": counts,
+                "total": sum(count.CLICK + count.VIEW + count.NAVIGATE for count in counts.counts),
+                "chart": charts.histogram(counts, *of_time.ends),
+                "width": width // 1_000_000,
+                "of_bucket": lambda time: _of_bucket(_pairs(asked, types), time, width),
+            }
+
+        return await self._show.large(request, "search", tell)
 
 
 def _of_bucket(pairs: list[tuple[str, str]], time: str, width: int) -> list[tuple[str, str]]:

@@ -71,6 +71,12 @@ class Show:
         async with self.sources.readers.place() as place:
             return await place.run(step)
 
+    async def large(
+        self, request: Request, template: str, tell: Callable[[], dict[str, Any]], status: int = 200
+    ) -> Response:
+        """A page like `page`, of what `tell` gives; both are work of milliseconds, so they run where reads do."""
+        return await self.look(lambda: self.page(request, template, status, **tell()))
+
     def page(self, request: Request, template: str, status: int = 200, **told: Any) -> Response:
         """A page, of the template of this name."""
         has_key = key_of(request) is not None

@@ -50,22 +50,25 @@ class User:
             finding = self._lines(user_id, of_day, session_id)
             days, sessions, (lines, is_cut) = await asyncio.gather(counting, listing, finding)
         total = sum(count.CLICK + count.VIEW + count.NAVIGATE for count in days.counts)
-        return self._show.page(
-            request,
-            "user",
-            200 if total else 404,
-            user_id=user_id,
-            day=day,
-            session_id=session_id,
-            sessions=[_told(session, before, lines) for session, before in _with_gaps(sessions.sessions)],
-            alone=words.timeline(lines.get(session_id, [])) if session_id else None,
-            is_cut=is_cut,
-            older=sessions.next_cursor,
-            days=days,
-            total=total,
-            chart=charts.histogram(days),
-            may_forget=self._show.door.is_open_to("admin", request),
-        )
+        may_forget = self._show.door.is_open_to("admin", request)
+
+        def tell() -> dict[str, Any]:
+            by_session = _by_session(lines, is_backward=not session_id)
+            return {
+                "user_id": user_id,
+                "day": day,
+                "session_id": session_id,
+                "sessions": [_told(session, above, by_session) for session, above in _with_gaps(sessions.sessions)],
+                "alone": words.timeline(by_session.get(session_id, [])) if session_id else None,
+                "is_cut": is_cut,
+                "older": sessions.next_cursor,
+                "days": days,
+                "total": total,
+                "chart": charts.histogram(days),
+                "may_forget": may_forget,
+            }
+
+        return await self._show.large(request, "user", tell, 200 if total else 404)
 
     async def export(self, request: Request) -> Response:
         """Everything of the user, as a file of NDJSON."""
@@ -98,8 +101,8 @@ class User:
 
     async def _lines(
         self, user_id: str, of_day: dict[str, list[str]], session_id: str = "", between: list[Session] | None = None
-    ) -> tuple[dict[str, list[dict[str, Any]]], bool]:
-        """A user's newest actions, those of one session, or those in the time of some, by session.
+    ) -> tuple[bytes, bool]:
+        """A user's newest actions, those of one session, or those in the time of some, as NDJSON.
 
         Returns:
             They, and whether there are more.
@@ -111,21 +114,26 @@ class User:
             last = max(instant("toTime", session.end) for session in between)
             query = structs.replace(query, time_from=first, time_to=last)
         found = await self._show.look(lambda: page(self._show.sources.find(), query, "ndjson"))
-        by_session: dict[str, list[dict[str, Any]]] = {}
-        for text in found.body.split(b"\n"):
-            if text:
-                line = decode(text)
-                by_session.setdefault(line["sessionId"], []).append(line)
-        if not session_id:
-            for lines in by_session.values():
-                lines.reverse()
-        return by_session, found.next_cursor is not None
+        return found.body, found.next_cursor is not None
 
 
 def _user(request: Request) -> str:
     """The user that the path names: an id may hold any character, also a slash."""
     user_id: str = request.path_params["userId"]
     return user_id
+
+
+def _by_session(ndjson: bytes, *, is_backward: bool) -> dict[str, list[dict[str, Any]]]:
+    """Actions by their session, forward in time."""
+    by_session: dict[str, list[dict[str, Any]]] = {}
+    for text in ndjson.split(b"\n"):
+        if text:
+            line = decode(text)
+            by_session.setdefault(line["sessionId"], []).append(line)
+    if is_backward:
+        for lines in by_session.values():
+            lines.reverse()
+    return by_session
 
 
 def _with_gaps(sessions: list[Session]) -> list[tuple[Session, Session | None]]:

@@ -13,6 +13,8 @@
   };
   for (const element of document.querySelectorAll('[data-chart]')) {
     const spec = JSON.parse(element.dataset.chart);
+    const colour = spec.encoding.color;
+    if (dark && colour.scale.scheme) colour.scale.reverse = true; // much is far from the paper's own shade
     const options = { ast: true, actions: false, defaultStyle: false, renderer: 'canvas', tooltip: { disableDefaultStyle: true }, config };
     window.vegaEmbed(element, spec, options).then(
       ({ view }) => {
