@@ -134,6 +134,10 @@ class Newest(Protocol):
         """
         ...
 
+    def stored(self, after: int, wanted: Wanted) -> Lines:
+        """What is wanted of what came after a seq and is in the journal no more, as much as is given at once."""
+        ...
+
     def since(self, query: Query, after: int, until: int) -> Lines:
         """Matching actions with a seq after one and up to another, as many as are given at once."""
         ...

@@ -1,8 +1,9 @@
 """What was kept lately, in the order of seq: for those who follow.
 
-Two ways to the same lines. `fresh` looks at the journal, for many followers at once: that is cheap, since SQLite passes
-over batches of users that nobody follows, 0.2 us each, without the interpreter's lock. `since` reads hot rows and parts
-as any other read does, for one who comes back late or cannot keep up, or where a flush was quicker.
+Three ways to the same lines. `fresh` looks at the journal, for many followers at once: that is cheap, since SQLite
+passes over batches of users that nobody follows, 0.2 us each, without the interpreter's lock. Where a flush was
+quicker, `stored` looks at parts for them. `since` reads hot rows and parts as any other read does, for
+one who comes back late.
 """
 
 import json
@@ -68,13 +69,30 @@ class DuckdbNewest(Newest):
         except apsw.Error as error:
             raise _unreadable(error) from error
 
+    def stored(self, after: int, wanted: Wanted) -> Lines:
+        """See `Newest.stored`."""
+        try:
+            with self._find.database() as connection:
+                (flushed,) = database.one(connection, "SELECT flushed FROM state")
+        except apsw.Error as error:
+            raise _unreadable(error) from error
+        is_all = not wanted.users and not wanted.sessions
+        found = self._read(Query(), wanted, after, min(flushed, after + LATE_ROWS) if is_all else flushed)
+        return found._replace(is_cut=True)  # the journal has more
+
     def since(self, query: Query, after: int, until: int) -> Lines:
         """See `Newest.since`."""
+        return self._read(query, Wanted(), after, until)
+
+    def _read(self, query: Query, wanted: Wanted, after: int, until: int) -> Lines:
+        """What is asked for and wanted of some seqs, the first `LATE_ROWS` of it, or as many as `LATE_BYTES` hold."""
         query = structs.replace(query, since_seq=after, last_seq=until)
         most = LATE_ROWS
         while True:
             with self._find.look(query) as view:
-                if not view.execute(text.COLUMNS, f"seq LIMIT {most}", sql.condition(view.query), view.parts):
+                if not view.execute(
+                    text.COLUMNS, f"seq LIMIT {most}", _both(sql.condition(view.query), wanted), view.parts
+                ):
                     return Lines([], until)
                 rows = view.fetch_all(_PROPERTIES, most, LATE_BYTES if most > 1 else MAX_ACTION_BYTES)
             if rows is not None:
@@ -120,6 +138,16 @@ def _hot(connection: apsw.Connection, after: int, last: int, wanted: Wanted, mos
         if size >= most_bytes or rows == MOST_ROWS:
             return Lines(lines, seq + count - 1, is_cut=True)
     return Lines(lines, max(after, last))
+
+
+def _both(condition: tuple[str, dict[str, Any]], wanted: Wanted) -> tuple[str, dict[str, Any]]:
+    """A condition of DuckDB, and that an action is wanted as well."""
+    where, bindings = condition
+    given = [(column, ids) for column, ids in (("user_id", wanted.users), ("session_id", wanted.sessions)) if ids]
+    if not given:
+        return condition
+    one_of = " OR ".join([f"{column} IN (SELECT unnest($wanted_{column}))" for column, _ in given])
+    return f"{where} AND ({one_of})", bindings | {f"wanted_{column}": list(ids) for column, ids in given}
 
 
 def _whose(wanted: Wanted) -> tuple[str, list[str]]:

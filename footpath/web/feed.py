@@ -20,9 +20,10 @@ from footpath.web.lane import AGAIN_SECONDS, Lane
 from footpath.web.pace import Pace
 from footpath.web.readers import Readers
 
-LEAST_OF_SOME = 0.04  # of the time of a busy process, for all who follow users or sessions
+LEAST_OF_SOME = 0.02  # of the time of a busy process, for all who follow users or sessions
 LEAST_OF_ALL = 0.01  # for all who see everything
 LEAST_LATE = 0.03  # for all who have to catch up
+WAKE_SECONDS = 0.000_05  # that a turn of the loop for one follower takes beside sending
 MOST_SEND_SECONDS = 0.005  # that sending to one counts as work, which is most of it; beyond, it waits for the client
 LATE_BYTES = 256 << 10  # of JSON that one who has to catch up gets in one go: 10 ms of work
 FRESH = 50_000  # actions that one who comes anew may have missed, for the journal to be looked through for them
@@ -88,7 +89,7 @@ class Feed:
                         seq = taken[-1].seq if taken else max(seq, seen)
                         began = time.perf_counter()
                         yield Lines(taken, seq)
-                        lane.pace.spend(min(MOST_SEND_SECONDS, time.perf_counter() - began))
+                        lane.pace.spend(WAKE_SECONDS + min(MOST_SEND_SECONDS, time.perf_counter() - began))
                 lane.again(follower)
         finally:
             lane.remove(follower)

@@ -18,14 +18,12 @@ import structlog
 
 from footpath.errors import ReadFailed
 from footpath.find.base import Line, Lines, Newest, Wanted
-from footpath.query import Query
 from footpath.web.follower import Follower, size_of
 from footpath.web.pace import Pace
 
 LOOK_SECONDS = 0.25  # between two looks at the journal: what a person takes for at once
 AGAIN_SECONDS = 1.0  # after a read that failed, or found no place
 READ_BYTES = 64 << 10  # of JSON in one go: 3 ms of work
-OLD_ACTIONS = 5_000  # that are read out of parts in one go
 AT_ONCE = 4  # followers who are woken in one turn of the loop: sending to one takes 50 to 200 us
 
 T = TypeVar("T")
@@ -114,12 +112,7 @@ class Lane:
         """What came since the last look; out of parts, where a flush was quicker."""
         newest = self._newest()
         found = newest.fresh(self.seq, wanted, READ_BYTES)
-        if found is not None:
-            return found
-        last = newest.last_seq()
-        until = min(last, self.seq + OLD_ACTIONS)
-        old = newest.since(Query(), self.seq, until)
-        return old._replace(is_cut=old.until < last)
+        return newest.stored(self.seq, wanted) if found is None else found
 
     async def _hand_on(self, lines: list[Line]) -> None:
         """Offer lines to those who may want them, a few followers at a time."""

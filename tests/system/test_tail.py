@@ -200,6 +200,30 @@ def test_nothing_is_skipped_or_repeated_over_reconnects(start: Start, workers: s
     assert sorted(json.loads(line)["properties"]["n"] for _, line in got[1:]) == list(range(1500))
 
 
+def test_a_flush_that_is_quicker_than_a_look_hides_nothing(start: Start) -> None:
+    """Those who follow one user, one session or all get theirs, each once, while rows leave the journal at once."""
+    server = start(environment={"FOOTPATH_FLUSH_SECONDS": "0.01"})
+    with (
+        following(server, userId="q3") as by_user,
+        following(server, sessionId="session q4") as by_session,
+        following(server) as everything,
+    ):
+        for number in range(120):
+            user = f"q{number % 7}"
+            batch = views(user, range(10 * number, 10 * number + 10), f"session {user}")
+            assert server.submit(batch).status_code == 200
+            time.sleep(0.01)
+        wait_until("all came", lambda: len(everything.events) >= 1200)
+        theirs = {name: [n for n in range(1200) if n // 10 % 7 == name] for name in (3, 4)}
+        wait_until(
+            "theirs came", lambda: len(by_user.events) + len(by_session.events) >= sum(map(len, theirs.values()))
+        )
+    assert by_user.numbers() == theirs[3]
+    assert by_session.numbers() == theirs[4]
+    assert everything.numbers() == list(range(1200))
+    assert server.parts()
+
+
 def test_a_follower_goes_on_after_a_restart(start: Start) -> None:
     """What was kept while nobody followed, and while the server was down and up again, comes after Last-Event-ID."""
     server = start()
