@@ -20,6 +20,7 @@ from footpath.errors import ReadFailed
 from footpath.find.base import Line, Lines, Newest, Wanted
 from footpath.web.follower import Follower, size_of
 from footpath.web.pace import Pace
+from footpath.web.readers import give_way
 
 LOOK_SECONDS = 0.25  # between two looks at the journal: what a person takes for at once
 AGAIN_SECONDS = 1.0  # after a read that failed, or found no place
@@ -46,7 +47,7 @@ class Lane:
         self._wanted: Wanted | None = None  # of all followers, if it is known
         self._joining: list[Follower] = []
         self._looking: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="follow")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="follow", initializer=give_way)
 
     def add(self, follower: Follower) -> None:
         """Offer to one more from the next look on, and look, if nobody does."""

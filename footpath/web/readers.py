@@ -84,9 +84,9 @@ class Readers:
         self._waiting = self._waiting_long = self._running = 0
         self._usual_switch_seconds = 0.0
         self._waiting_reads = waiting_reads
-        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read", initializer=_give_way)
+        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read", initializer=give_way)
         at_once = readers if remote else max(1, (os.cpu_count() or 1) // 2)
-        self._threads_of_long = ThreadPoolExecutor(at_once, thread_name_prefix="read-long", initializer=_give_way)
+        self._threads_of_long = ThreadPoolExecutor(at_once, thread_name_prefix="read-long", initializer=give_way)
 
     def gauges(self) -> dict[str, float]:
         """Reads that are answered and that wait, just now."""
@@ -182,7 +182,7 @@ async def until_gone(receive: Receive) -> None:
         pass
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Lower the priority of this thread. Only Linux has one a thread; others share alike."""
     if sys.platform == "linux":
         mine = threading.get_native_id()
