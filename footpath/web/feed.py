@@ -31,6 +31,14 @@ FRESH = 50_000  # actions that one who comes anew may have missed, for the journ
 _log = structlog.get_logger()
 
 
+class _Turns:
+    """How those who have to catch up take turns."""
+
+    def __init__(self) -> None:
+        self.one_at_a_time = asyncio.Lock()
+        self.pace = Pace(LEAST_LATE)
+
+
 class Feed:
     """One a process. Belongs to the event loop."""
 
@@ -42,8 +50,7 @@ class Feed:
         self._followers = 0
         self._of_some = Lane(newest, LEAST_OF_SOME)
         self._of_all = Lane(newest, LEAST_OF_ALL)
-        self._late_pace = Pace(LEAST_LATE)
-        self._catching_up = asyncio.Lock()
+        self._just_late, self._long_late = _Turns(), _Turns()
 
     def gauges(self) -> dict[str, float]:
         """Followers, just now."""
@@ -98,20 +105,22 @@ class Feed:
     async def _late(self, follower: Follower, after: int) -> Lines:
         """What a follower has missed, as much as is given at once: one after the other, and as the process allows.
 
-        Waits for a place among those who read, and for the store to be well.
+        Waits for a place among those who read, and for the store to be well. Who has missed little does not wait for
+        those who have missed much.
         """
         newest, until = self._newest(), follower.joined
+        turns = self._just_late if until - after <= FRESH else self._long_late
         while True:
-            async with self._catching_up:
-                self._late_pace.begin()
+            async with turns.one_at_a_time:
+                turns.pace.begin()
                 began = time.perf_counter()
                 try:
                     return await self._read(newest, follower, after, until)
                 except (Busy, ReadFailed) as error:
                     _log.warning("one who follows waits to catch up", reason=str(error))
                 finally:
-                    self._late_pace.spend(time.perf_counter() - began)
-                    await asyncio.sleep(self._late_pace.rest())
+                    turns.pace.spend(time.perf_counter() - began)
+                    await asyncio.sleep(turns.pace.rest())
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _read(self, newest: Newest, follower: Follower, after: int, until: int) -> Lines:
