@@ -47,6 +47,7 @@ class Tail(asyncio.Protocol):
         self.actions = self.marks = 0
         self.is_open = asyncio.Event()
         self.is_lost = False
+        self._raw = b""  # what is no whole chunk yet
         self._left = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,11 +55,17 @@ class Tail(asyncio.Protocol):
         cast("asyncio.Transport", transport).write(head.encode())
 
     def data_received(self, data: bytes) -> None:
+        raw = self._raw + data
         if not self.is_open.is_set():
-            if not data.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(f"a tail was answered {data[:200]!r}")
+            head, end, raw = raw.partition(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"[: len(head)]):
+                raise RuntimeError(f"a tail was answered {head[:200]!r}")
+            if not end:
+                self._raw = head
+                return
             self.is_open.set()
-        text = self._left + data
+        pieces, self._raw = whole_chunks(raw)
+        text = self._left + b"".join(pieces)
         self.actions += text.count(EVENT)
         self.marks += text.count(MARK)
         if self.seqs is None:
@@ -71,6 +78,20 @@ class Tail(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.is_lost = True
+
+
+def whole_chunks(raw: bytes) -> tuple[list[bytes], bytes]:
+    """The chunks (RFC 9112, 7.1) that are whole, and what is left: an event may begin in one and end in the next."""
+    pieces = []
+    at = 0
+    while (end := raw.find(b"\r\n", at)) >= 0:
+        start = end + 2
+        stop = start + int(raw[at:end], 16)
+        if len(raw) < stop + 2:
+            break
+        pieces.append(raw[start:stop])
+        at = stop + 2
+    return pieces, raw[at:]
 
 
 def _itself(tail: Tail) -> Tail:
