@@ -165,7 +165,10 @@ def levels(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     over = [run for run in runs if "share" in run]
     return {
         "peak_requests_a_second": round(statistics.median(peaks)),
-        **{f"percent_of_the_peak_at_{run['run']},".replace(" ", "_"): round(100 * run["share"]) for run in over},
+        **{
+            f"percent_of_the_peak_at_{run['run'].replace(',', '')}".replace(" ", "_"): round(100 * run["share"])
+            for run in over
+        },
         "scan_of_the_crowd": next(run["scan"]["failed"] or "went on" for run in over if "scan" in run),
         "refused": sum(run["statuses"].get("503", 0) for run in over),
         "refused_without_Retry-After": sum(run["statuses"].get("503", 0) - run["hinted"] for run in over),
