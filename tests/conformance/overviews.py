@@ -15,6 +15,7 @@ from footpath.action import MAX_MICROS, MIN_MICROS, TYPE_BITS
 from footpath.find.base import Overviews
 from footpath.overview import asked
 from footpath.query import Query, filters, rfc3339
+from tests.conformance.model import matching
 
 DAY = 86_400_000_000
 START = 1_793_000_000_000_000 // DAY * DAY
@@ -124,23 +125,10 @@ class Model(ABC):
             "actions": [{"time": local(time), "type": kind, "properties": given} for time, kind, given in made],
         }
 
-    def matching(self, query: Query) -> list[Kept]:
-        """What a query asks for, in the order of time."""
-        found = [
-            one
-            for one in self.kept
-            if query.user_id in (None, one.user)
-            and query.session_id in (None, one.session)
-            and (not query.types or one.type in query.types)
-            and (query.time_from is None or one.time >= query.time_from)
-            and (query.time_to is None or one.time <= query.time_to)
-        ]
-        return sorted(found, key=lambda one: (one.time, one.seq))
-
     def sessions(self, query: Query) -> list[dict[str, Any]]:
         """The sessions that a query should give."""
         groups: dict[str, list[Kept]] = {}
-        for one in self.matching(query):
+        for one in matching(self.kept, query):
             groups.setdefault(one.session, []).append(one)
         sign = 1 if query.order == "asc" else -1
         told = []
@@ -168,7 +156,7 @@ class Model(ABC):
     def counts(self, query: Query, width: int) -> list[dict[str, Any]]:
         """The counts that a query should give."""
         buckets: dict[int, Counter[str]] = {}
-        for one in self.matching(query):
+        for one in matching(self.kept, query):
             buckets.setdefault(one.time // width * width, Counter())[one.type] += 1
         return [
             {"time": rfc3339(time), **{name: of_type[name] for name in TYPE_BITS}}
@@ -177,7 +165,7 @@ class Model(ABC):
 
     def clicks(self, query: Query, page: str, columns: int, rows: int) -> dict[str, Any]:
         """The heat grid that a query should give."""
-        clicks = [one for one in self.matching(query) if one.type == "CLICK" and one.page("page") == page]
+        clicks = [one for one in matching(self.kept, query) if one.type == "CLICK" and one.page("page") == page]
         places = [
             (one.cell("locationY", "pageHeight", rows), one.cell("locationX", "pageWidth", columns)) for one in clicks
         ]
@@ -193,7 +181,9 @@ class Model(ABC):
 
     def flows(self, query: Query, limit: int) -> dict[str, Any]:
         """The flows that a query should give."""
-        ways = [(one.page("pageFrom"), one.page("pageTo")) for one in self.matching(query) if one.type == "NAVIGATE"]
+        ways = [
+            (one.page("pageFrom"), one.page("pageTo")) for one in matching(self.kept, query) if one.type == "NAVIGATE"
+        ]
         count = Counter((left, went) for left, went in ways if left is not None and went is not None)
         shown = sorted(count.items(), key=lambda item: (-item[1], item[0]))[:limit]
         return {

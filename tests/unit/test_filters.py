@@ -39,6 +39,7 @@ from footpath.keeper.merge import merge, plan, runs_of
 from footpath.query import Query, parse, rfc3339
 from footpath.store import parquet
 from footpath.store.local import LocalStore
+from tests.conformance.model import matching
 from tests.proof import publish, times
 
 PART_ACTIONS = 5
@@ -186,16 +187,8 @@ class World:
 
     def matching(self, query: Query) -> list[Kept]:
         """What a query asks for, in its order of time."""
-        found = [
-            one
-            for one in self.kept
-            if query.user_id in (None, one.user)
-            and query.session_id in (None, one.session)
-            and (not query.types or one.type in query.types)
-            and (query.time_from is None or one.time >= query.time_from)
-            and (query.time_to is None or one.time <= query.time_to)
-        ]
-        return sorted(found, key=lambda one: (one.time, one.seq), reverse=query.order == "desc")
+        found = matching(self.kept, query)
+        return found if query.order == "asc" else found[::-1]
 
     def paths(self, query: Query) -> list[Kept]:
         """What a query asks for, in the order of paths."""
